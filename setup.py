@@ -1,0 +1,26 @@
+"""Build: everything is in pyproject.toml, but that the configs travel in the wheel under mmdet_kpheads/.mim."""
+
+import shutil
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).parent
+CARRIED = ('configs', 'tools')
+
+
+class BuildWithConfigs(build_py):
+    """Copies configs/ and tools/ beside the package, where mmengine looks for ``mmdet_kpheads::x.py``."""
+
+    def run(self) -> None:
+        """Build the package, then add the folders."""
+        super().run()
+        if self.editable_mode:
+            return
+        for folder in CARRIED:
+            target = Path(self.build_lib) / 'mmdet_kpheads' / '.mim' / folder
+            shutil.copytree(ROOT / folder, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns('__pycache__'))
+
+
+setup(cmdclass={'build_py': BuildWithConfigs})
