@@ -1,0 +1,25 @@
+"""Working through a map in blocks that stay in the cache of a CPU core."""
+
+from collections.abc import Iterator
+
+import torch
+
+CPU_BLOCK_CELLS = 1 << 16  # 256 KiB of float32: measured best of 2^14 .. 2^18 (docs/benchmarks.md)
+
+Block = tuple[slice, slice]
+
+
+def map_blocks(shape: torch.Size, device: torch.device) -> Iterator[Block]:
+    """Index pairs (images, channels) that cover a (B, C, H, W) map.
+
+    On a CPU each block is a few channels of one image; elsewhere the whole map is one block, since there a kernel
+    launch costs more than the cache gives.
+    """
+    images, channels, height, width = shape
+    if device.type != 'cpu':
+        yield slice(0, images), slice(0, channels)
+        return
+    step = max(1, CPU_BLOCK_CELLS // max(1, height * width))
+    for image in range(images):
+        for first in range(0, channels, step):
+            yield slice(image, image + 1), slice(first, min(first + step, channels))

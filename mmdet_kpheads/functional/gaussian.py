@@ -1,0 +1,107 @@
+"""Gaussian heat maps: the radius that a box allows, and drawing every box of a batch at once.
+
+Shape legend: B images, C classes, N boxes, H x W cells, R largest radius, K = 2R + 1 window width.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+SIGMAS_PER_DIAMETER = 6.0  # sigma = (2r + 1) / 6: the window holds three sigmas a side (CornerNet, kp_utils.py)
+DEFAULT_MIN_OVERLAP = {'exact': 0.3, 'legacy': 0.7}  # mmdet's value; CenterNet's own (utils/image.py)
+WINDOW_CELLS_AT_ONCE = 1 << 24  # window cells drawn in one go: bounds the memory at about 0.3 GB
+
+
+def gaussian_radius(height: Tensor, width: Tensor, min_overlap: float, mode: str = 'exact') -> Tensor:
+    """Largest shift of a box's corners that keeps its IoU with the true box at ``min_overlap``.
+
+    Source: CornerNet, arXiv 1808.01244, section 3.1. Three cases: one corner moved inward and one outward, both
+    inward, both outward; each is a quadratic ``a r^2 - b r + c = 0`` and the smallest root counts.
+
+    Differs from CenterNet's repository in ``mode='exact'``: that one divides every root by 2 instead of 2a and takes
+    the larger root in the first two cases, which ``mode='legacy'`` reproduces.
+
+    Args:
+        height: Box heights in cells, any shape.
+        width: Box widths in cells, the same shape.
+        min_overlap: IoU to keep, in (0, 1).
+        mode: ``'exact'`` or ``'legacy'``.
+
+    Returns:
+        Radii in cells, before flooring, of the input's shape.
+
+    Raises:
+        ValueError: If ``mode`` or ``min_overlap`` is out of range.
+    """
+    check_radius_options(mode, min_overlap)
+    total, area = height + width, height * width
+    one_each_way = (1.0, total, area * (1 - min_overlap) / (1 + min_overlap), -1)
+    both_inward = (4.0, 2 * total, (1 - min_overlap) * area, -1)
+    both_outward = (4 * min_overlap, -2 * min_overlap * total, (min_overlap - 1) * area, 1)
+    roots = []
+    for a, b, c, sign in (one_each_way, both_inward, both_outward):
+        root = (b * b - 4 * a * c).clamp(min=0).sqrt()
+        roots.append((b + sign * root) / (2 * a) if mode == 'exact' else (b + root) / 2)
+    return torch.minimum(torch.minimum(roots[0], roots[1]), roots[2])
+
+
+def check_radius_options(mode: str, min_overlap: float) -> None:
+    """Raise ``ValueError`` unless the radius options are usable."""
+    if mode not in DEFAULT_MIN_OVERLAP:
+        raise ValueError(f'radius must be one of {sorted(DEFAULT_MIN_OVERLAP)}, but got {mode!r}')
+    if not 0 < min_overlap < 1:
+        raise ValueError(f'min_overlap must lie between 0 and 1, but got {min_overlap}')
+
+
+def largest_radius(map_size: tuple[int, int], min_overlap: float, mode: str) -> int:
+    """Radius of a box as large as the map: no box inside the map has a larger one (the roots grow with h and w)."""
+    height, width = (torch.tensor(float(side)) for side in map_size)
+    return max(0, math.floor(float(gaussian_radius(height, width, min_overlap, mode))))
+
+
+def draw_gaussians(
+    heatmap: Tensor, cells: Tensor, radius: Tensor, labels: Tensor, valid: Tensor, max_radius: int
+) -> Tensor:
+    """Draw one Gaussian a box into ``heatmap``, in place; overlapping ones of a class take the maximum.
+
+    The value is exp(-(dx^2 + dy^2) / (2 sigma^2)), sigma = (2r + 1) / 6, inside |dx|, |dy| <= r, so a box's own cell
+    is exactly 1 (CornerNet section 3.1). Every box gets a window of the same fixed size: no size is read from the
+    device, and the number of kernels does not depend on the number of boxes (beyond ``WINDOW_CELLS_AT_ONCE`` window
+    cells the boxes are drawn in chunks, to bound the memory).
+
+    Args:
+        heatmap: (B, C, H, W) float32, drawn into.
+        cells: (B, N, 2) integer cells (x, y) inside the map.
+        radius: (B, N) integer radii in cells, at most ``max_radius``.
+        labels: (B, N) classes in [0, C).
+        valid: (B, N) bool; others are not drawn.
+        max_radius: Upper bound of ``radius``, known on the host.
+
+    Returns:
+        ``heatmap``.
+    """
+    batch = heatmap.shape[0]
+    window = (2 * max_radius + 1) ** 2
+    boxes_at_once = max(1, WINDOW_CELLS_AT_ONCE // (window * batch))
+    parts = (tensor.split(boxes_at_once, dim=1) for tensor in (cells, radius, labels, valid))
+    for part in zip(*parts, strict=True):
+        _draw(heatmap, *part, max_radius)
+    return heatmap
+
+
+def _draw(heatmap: Tensor, cells: Tensor, radius: Tensor, labels: Tensor, valid: Tensor, max_radius: int) -> None:
+    batch, classes, height, width = heatmap.shape
+    step = torch.arange(-max_radius, max_radius + 1, device=heatmap.device)  # (K,)
+    inside_window = (step.abs() <= radius[..., None]) & valid[..., None]  # (B, N, K)
+    two_sigma_squared = 2 * ((2 * radius + 1) / SIGMAS_PER_DIAMETER) ** 2  # (B, N)
+    profile = torch.exp(-(step**2) / two_sigma_squared[..., None]) * inside_window  # (B, N, K)
+    x, y = cells[..., :1] + step, cells[..., 1:] + step  # (B, N, K)
+    along_x = profile * ((x >= 0) & (x < width))
+    along_y = profile * ((y >= 0) & (y < height))
+    image = torch.arange(batch, device=heatmap.device)[:, None]
+    plane = (image * classes + labels.clamp(0, classes - 1)) * height  # (B, N): row 0 of the plane
+    rows = (plane[..., None] + y.clamp(0, height - 1)) * width  # (B, N, K)
+    index = rows[..., :, None] + x.clamp(0, width - 1)[..., None, :]  # (B, N, K, K)
+    value = along_y[..., :, None] * along_x[..., None, :]
+    heatmap.view(-1).scatter_reduce_(0, index.flatten(), value.flatten(), reduce='amax')

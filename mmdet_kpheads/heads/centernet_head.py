@@ -1,0 +1,304 @@
+"""CenterNet: Objects as Points, arXiv 1904.07850.
+
+Shape legend: B images, C classes, H x W cells, N boxes.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
+from mmengine.model import bias_init_with_prob, normal_init
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+
+from ..decoding.centre import decode_centres
+from ..functional.gaussian import DEFAULT_MIN_OVERLAP, check_radius_options
+from ..functional.peaks import gather_cells
+from ..ground_truth import GroundTruth
+from ..losses.build import build_loss, require_logits
+from ..registry import MODELS
+from ..targets.centre import CentreTargets, centre_targets
+from .options import image_extents, normaliser, read_test_cfg, require_one_level, single_level, valid_cells
+from .results import to_instances
+
+HEAT_PRIOR = 0.1  # probability at the start (CornerNet section 4.1, kept by CenterNet)
+REGRESSION_STD = 0.001  # CenterNet's initialisation of size and offset weights
+SIZE_ENCODINGS = ('linear', 'log')
+TEST_DEFAULTS = {'topk': 100, 'local_maximum_kernel': 3, 'max_per_img': 100, 'score_thr': 0.0, 'nms': None}
+MAX_LOG_SIZE = 10.0  # exp(10) = 22026 cells: beyond any map, and finite
+
+Maps = list[Tensor]
+
+
+@MODELS.register_module()
+class CenterNetHead(BaseDenseHead):
+    """Objects as points: a heat map of centres, with size and offset read at the peaks.
+
+    Arguments, parameter names and methods of mmdet's head, so that its checkpoints load.
+
+    Differs from mmdet's head: ``forward`` gives heat-map logits instead of probabilities; no loop over boxes; boxes are
+    clipped and checked; on a shared cell the smaller box wins; the normaliser is averaged over ranks.
+
+    Args:
+        in_channels: Channels of the feature map.
+        feat_channels: Channels between the two convolutions of a branch.
+        num_classes: C.
+        loss_center_heatmap: Heat-map loss that takes logits.
+        loss_wh: Loss of the size in cells (of its logarithm with ``size_encoding='log'``); None for none.
+        loss_offset: Loss of the offset in cells.
+        train_cfg: Taken for SingleStageDetector, not read.
+        test_cfg: ``topk``, ``local_maximum_kernel``, ``max_per_img`` (all if not positive), ``score_thr``, ``nms``.
+        init_cfg: mmengine's initialisation config.
+        loss_bbox: An IoU loss of mmdet on the decoded boxes, beside or in place of ``loss_wh``.
+        size_encoding: ``'linear'``, or ``'log'``: the branch predicts log sizes, which are positive by construction.
+        class_specific_wh: A size for each class: objects of two classes may share a centre.
+        radius: ``'exact'``, or ``'legacy'`` for the formula of CenterNet's repository.
+        min_overlap: IoU kept inside the Gaussian radius; None for 0.3 (exact) or 0.7 (legacy).
+        ignore_regions: Train nothing on cells that touch an ignore box (COCO crowd, VOC difficult).
+        feat_level: Which of several feature levels to use; None takes a single one.
+
+    Raises:
+        ValueError: For an option out of range, named in the message.
+        TypeError: For a loss that the head cannot call.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        feat_channels: int,
+        num_classes: int,
+        loss_center_heatmap: dict = dict(type='GaussianFocalLoss', loss_weight=1.0),
+        loss_wh: dict | None = dict(type='L1Loss', loss_weight=0.1),
+        loss_offset: dict = dict(type='L1Loss', loss_weight=1.0),
+        train_cfg: dict | None = None,
+        test_cfg: dict | None = None,
+        init_cfg: dict | list | None = None,
+        loss_bbox: dict | None = None,
+        size_encoding: str = 'linear',
+        class_specific_wh: bool = False,
+        radius: str = 'exact',
+        min_overlap: float | None = None,
+        ignore_regions: bool = False,
+        feat_level: int | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        if size_encoding not in SIZE_ENCODINGS:
+            raise ValueError(f'size_encoding must be one of {SIZE_ENCODINGS}, but got {size_encoding!r}')
+        self.num_classes = num_classes
+        self.size_encoding = size_encoding
+        self.class_specific_wh = class_specific_wh
+        self.radius = radius
+        self.min_overlap = DEFAULT_MIN_OVERLAP.get(radius, 0.0) if min_overlap is None else min_overlap
+        check_radius_options(self.radius, self.min_overlap)
+        self.ignore_regions = ignore_regions
+        self.feat_level = feat_level
+        self.train_cfg = train_cfg
+        self.test_cfg = read_test_cfg(test_cfg, TEST_DEFAULTS, type(self).__name__)
+
+        self.heatmap_head = self._build_head(in_channels, feat_channels, num_classes)
+        self.wh_head = self._build_head(in_channels, feat_channels, 2 * (num_classes if class_specific_wh else 1))
+        self.offset_head = self._build_head(in_channels, feat_channels, 2)
+        self.loss_center_heatmap = build_loss(loss_center_heatmap, 'loss_center_heatmap', _try_heatmap_loss)
+        self.loss_wh = build_loss(loss_wh, 'loss_wh', _try_regression_loss) if loss_wh else None
+        self.loss_offset = build_loss(loss_offset, 'loss_offset', _try_regression_loss)
+        self.loss_bbox = build_loss(loss_bbox, 'loss_bbox', _try_box_loss) if loss_bbox else None
+
+    def _build_head(self, in_channels: int, feat_channels: int, out_channels: int) -> nn.Sequential:
+        return nn.Sequential(
+            nn.Conv2d(in_channels, feat_channels, kernel_size=3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(feat_channels, out_channels, kernel_size=1),
+        )
+
+    def init_weights(self) -> None:
+        """Heat bias for a prior of 0.1; small weights in the size and offset branches."""
+        super().init_weights()
+        self.heatmap_head[-1].bias.data.fill_(bias_init_with_prob(HEAT_PRIOR))
+        for branch in (self.wh_head, self.offset_head):
+            for module in branch.modules():
+                if isinstance(module, nn.Conv2d):
+                    normal_init(module, std=REGRESSION_STD)
+
+    def forward(self, x: tuple[Tensor, ...]) -> tuple[Maps, Maps, Maps]:
+        """Heat-map logits (B, C, H, W), sizes (B, 2, H, W) and offsets (B, 2, H, W), a list of one level each.
+
+        Raises:
+            ValueError: If ``x`` has several levels and ``feat_level`` is not set.
+        """
+        feature = single_level(x, self.feat_level, type(self).__name__)
+        heat, size, offset = self.forward_single(feature)
+        return [heat], [size], [offset]
+
+    def forward_single(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Maps of one feature level."""
+        return self.heatmap_head(x), self.wh_head(x), self.offset_head(x)
+
+    def loss_by_feat(
+        self,
+        center_heatmap_preds: Maps,
+        wh_preds: Maps,
+        offset_preds: Maps,
+        batch_gt_instances: Sequence[InstanceData],
+        batch_img_metas: Sequence[dict],
+        batch_gt_instances_ignore: Sequence[InstanceData] | None = None,
+    ) -> dict[str, Tensor]:
+        """Losses from what :meth:`forward` returned.
+
+        Returns:
+            ``loss_center_heatmap``, ``loss_wh``, ``loss_offset``, ``loss_bbox`` as configured, and counts for the log:
+            ``num_dropped_boxes``, ``num_bad_labels``, ``num_shared_cells``.
+        """
+        require_one_level(type(self).__name__, center_heatmap_preds, wh_preds, offset_preds)
+        truth = GroundTruth.from_instances(
+            batch_gt_instances, batch_img_metas, self.num_classes, type(self).__name__, batch_gt_instances_ignore
+        )
+        heat = center_heatmap_preds[0]
+        input_size = tuple(batch_img_metas[0]['batch_input_shape'])
+        targets = self._targets(truth, heat.shape, input_size)
+        objects = normaliser(targets.num_peaks)
+        with torch.autocast(heat.device.type, enabled=False):
+            losses = {
+                'loss_center_heatmap': self.loss_center_heatmap(
+                    heat, targets.heatmap, targets.weight, avg_factor=objects
+                )
+            }
+            losses |= self._regression_losses(wh_preds[0], offset_preds[0], truth, targets, objects)
+        counts = (truth.num_dropped_boxes, truth.num_bad_labels, targets.num_shared_cells)
+        return losses | dict(zip(('num_dropped_boxes', 'num_bad_labels', 'num_shared_cells'), counts, strict=True))
+
+    def _targets(self, truth: GroundTruth, map_shape: torch.Size, input_size: tuple[int, int]) -> CentreTargets:
+        return centre_targets(
+            truth,
+            map_shape,
+            input_size,
+            self.min_overlap,
+            self.radius,
+            self.ignore_regions,
+            self.class_specific_wh,
+        )
+
+    def _regression_losses(
+        self, size_map: Tensor, offset_map: Tensor, truth: GroundTruth, targets: CentreTargets, objects: Tensor
+    ) -> dict[str, Tensor]:
+        trained = targets.regress[..., None]  # (B, N, 1)
+        weight = trained.float().expand(-1, -1, 2)
+        size_target = self._encode(targets.sizes.clamp(min=torch.finfo(torch.float32).tiny))
+        # where, not a product: a prediction that is not trained may be anything, infinite too
+        size = torch.where(trained, self._size_at(size_map, truth, targets), size_target)
+        offset = torch.where(trained, gather_cells(offset_map, targets.cells).float(), targets.offsets)
+        losses = {}
+        if self.loss_wh is not None:
+            losses['loss_wh'] = self.loss_wh(size, size_target, weight, avg_factor=objects * 2)
+        losses['loss_offset'] = self.loss_offset(offset, targets.offsets, weight, avg_factor=objects * 2)
+        if self.loss_bbox is not None:
+            boxes = _boxes_around(offset, self._decode_size(size).clamp(min=0))
+            truths = _boxes_around(targets.offsets, targets.sizes)
+            per_box = self.loss_bbox(boxes.flatten(0, 1), truths.flatten(0, 1), reduction_override='none')
+            losses['loss_bbox'] = (per_box * targets.regress.flatten()).sum() / objects
+        return losses
+
+    def _size_at(self, size_map: Tensor, truth: GroundTruth, targets: CentreTargets) -> Tensor:
+        """Raw size predictions at the centres, (B, N, 2)."""
+        size = gather_cells(size_map, targets.cells).float()
+        if not self.class_specific_wh:
+            return size
+        pairs = size.unflatten(-1, (-1, 2))  # (B, N, C, 2)
+        return pairs.gather(2, truth.labels[..., None, None].expand(-1, -1, 1, 2)).squeeze(2)
+
+    def _encode(self, size_cells: Tensor) -> Tensor:
+        return size_cells.log() if self.size_encoding == 'log' else size_cells
+
+    def _decode_size(self, size: Tensor) -> Tensor:
+        return size.clamp(max=MAX_LOG_SIZE).exp() if self.size_encoding == 'log' else size
+
+    def get_targets(
+        self, gt_bboxes: Sequence[Tensor], gt_labels: Sequence[Tensor], feat_shape: Sequence[int], img_shape: Sequence[int]
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Dense target maps and their number of peaks, with mmdet's names and signature; for pictures and tests.
+
+        Args:
+            gt_bboxes: (n, 4) boxes of each image in input pixels.
+            gt_labels: (n,) labels of each image.
+            feat_shape: (B, _, H, W).
+            img_shape: (height, width) of the network input.
+        """
+        size = (img_shape[0], img_shape[1])
+        truth = GroundTruth.from_tensors(
+            gt_bboxes, gt_labels, [size] * len(gt_bboxes), self.num_classes, type(self).__name__
+        )
+        shape = torch.Size((feat_shape[0], self.num_classes, *feat_shape[2:]))
+        targets = self._targets(truth, shape, size)
+        return targets.dense(), targets.num_peaks.clamp(min=1)
+
+    def predict_by_feat(
+        self,
+        center_heatmap_preds: Maps,
+        wh_preds: Maps,
+        offset_preds: Maps,
+        batch_img_metas: Sequence[dict[str, Any]],
+        rescale: bool = True,
+        with_nms: bool = False,
+    ) -> list[InstanceData]:
+        """Boxes from what :meth:`forward` returned, the whole batch at once.
+
+        Differs from mmdet's head: ``border`` is optional, padding holds no centre, boxes are clipped to the image,
+        ``score_thr`` and ``max_per_img`` are honoured with and without NMS, and an ``nms`` in ``test_cfg`` is applied.
+
+        Args:
+            center_heatmap_preds: Logits, a list of one level.
+            wh_preds: Sizes, a list of one level.
+            offset_preds: Offsets, a list of one level.
+            batch_img_metas: ``batch_input_shape``, ``img_shape``, and as the pipeline gives them ``border``,
+                ``ori_shape`` and ``scale_factor``.
+            rescale: Return boxes in pixels of the original image.
+            with_nms: Apply ``test_cfg['nms']`` (which must be there then).
+
+        Returns:
+            ``bboxes`` (n, 4), ``scores`` (n,) and ``labels`` (n,) of each image, best first.
+
+        Raises:
+            KeyError: If a resized image lacks ``scale_factor``.
+            ValueError: If ``with_nms`` is set without ``test_cfg['nms']``.
+        """
+        require_one_level(type(self).__name__, center_heatmap_preds, wh_preds, offset_preds)
+        options = self.test_cfg
+        if with_nms and options['nms'] is None:
+            raise ValueError("with_nms=True needs test_cfg['nms'], e.g. dict(type='nms', iou_threshold=0.5)")
+        heat = center_heatmap_preds[0]
+        input_size = tuple(batch_img_metas[0]['batch_input_shape'])
+        extent = image_extents(batch_img_metas, heat.device)
+        padded = any('border' not in meta and tuple(meta['img_shape'][:2]) != input_size for meta in batch_img_metas)
+        found = decode_centres(
+            heat,
+            self._decode_size(wh_preds[0]),
+            offset_preds[0],
+            input_size,
+            extent,
+            options['topk'],
+            options['local_maximum_kernel'],
+            options['score_thr'],
+            valid_cells(extent, heat.shape[-2:], input_size) if padded else None,
+        )
+        return to_instances(found, batch_img_metas, extent, rescale, options['nms'], options['max_per_img'])
+
+
+def _boxes_around(offset: Tensor, size: Tensor) -> Tensor:
+    """Boxes in cells, relative to the corner of the centre's cell: (B, N, 4)."""
+    return torch.cat((offset - size / 2, offset + size / 2), -1)
+
+
+def _try_heatmap_loss(loss: nn.Module) -> None:
+    require_logits(loss)
+    loss(torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1), torch.ones(1, 1, 1, 1), avg_factor=torch.ones(()))
+
+
+def _try_regression_loss(loss: nn.Module) -> None:
+    loss(torch.zeros(1, 1, 2), torch.ones(1, 1, 2), torch.ones(1, 1, 2), avg_factor=torch.ones(()))
+
+
+def _try_box_loss(loss: nn.Module) -> None:
+    boxes = torch.tensor([[0.0, 0.0, 2.0, 2.0]])
+    per_box = loss(boxes, boxes + 1, reduction_override='none')
+    if per_box.shape != (1,):
+        raise ValueError(f'it gives shape {tuple(per_box.shape)} for one box, not (1,)')

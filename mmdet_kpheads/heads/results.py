@@ -1,0 +1,53 @@
+"""Fixed-size detections to mmdet's ``InstanceData``: the place where the device is read."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmcv.ops import batched_nms
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from ..decoding.centre import Detections
+from .options import rescale_factors
+
+
+def to_instances(
+    found: Detections,
+    metas: Sequence[Mapping[str, Any]],
+    extent_px: Tensor,
+    rescale: bool,
+    nms: Mapping[str, Any] | None,
+    max_per_img: int,
+) -> list[InstanceData]:
+    """Valid detections of each image, in the image's own pixels, best first.
+
+    Args:
+        found: Detections in input pixels.
+        metas: Metas of the images.
+        extent_px: (B, 4) image inside the input.
+        rescale: Return boxes in pixels of the original image.
+        nms: mmcv's NMS options, or None for no NMS.
+        max_per_img: Boxes an image at most; all if not positive.
+
+    Raises:
+        KeyError: See :func:`~mmdet_kpheads.heads.options.rescale_factors`.
+    """
+    boxes = found.boxes - extent_px[:, None, :2].repeat(1, 1, 2)
+    if rescale:
+        boxes = boxes / rescale_factors(metas, boxes.device)[:, None].repeat(1, 1, 2)
+    return [
+        _one_image(*image, nms, max_per_img)
+        for image in zip(boxes, found.scores, found.labels, found.valid, strict=True)
+    ]
+
+
+def _one_image(
+    boxes: Tensor, scores: Tensor, labels: Tensor, valid: Tensor, nms: Mapping[str, Any] | None, max_per_img: int
+) -> InstanceData:
+    boxes, scores, labels = boxes[valid], scores[valid], labels[valid]
+    if nms is not None and len(boxes):
+        kept, keep = batched_nms(boxes, scores.contiguous(), labels, dict(nms))
+        boxes, scores, labels = kept[:, :4], kept[:, 4], labels[keep]
+    limit = max_per_img if max_per_img > 0 else len(boxes)
+    return InstanceData(bboxes=boxes[:limit], scores=scores[:limit], labels=labels[:limit])
+
