@@ -1,0 +1,52 @@
+"""``_base_ = ['mmdet_kpheads::centernet/x.py']`` finds our configs, installed or in a checkout.
+
+mmengine 0.10.7 resolves such a base through ``pkg_resources``, which setuptools 82 removed, and every
+mmengine wants a model index beside the configs. Here a base ``package::path`` is
+``<package>/.mim/configs/<path>`` where that file exists, or ``configs/<path>`` of our checkout; anything
+else is left to mmengine.
+"""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from mmengine.config import Config
+
+PACKAGE_ROOT = Path(__file__).parents[1]
+_mmengine_get_cfg_path = Config._get_cfg_path
+
+
+def register() -> None:
+    """Make mmengine's configs resolve bases this way."""
+    Config._get_cfg_path = staticmethod(get_cfg_path)
+
+
+def configs_root() -> Path:
+    """Give the folder of our configs: in the wheel, or in the checkout that the package is run from."""
+    packed = PACKAGE_ROOT / '.mim' / 'configs'
+    return packed if packed.is_dir() else PACKAGE_ROOT.parent / 'configs'
+
+
+def get_cfg_path(cfg_path: str, filename: str) -> tuple[str, str | None]:
+    """Find the file of a base config.
+
+    Args:
+        cfg_path: The base as it is written.
+        filename: The config file that names it.
+
+    Returns:
+        Path, and the scope in which its types are looked up: that of the package, but None for ours, whose
+        configs set ``default_scope = 'mmdet'`` and scope their types themselves.
+
+    Raises:
+        FileNotFoundError: If we have no such config.
+    """
+    package, _, path = cfg_path.partition('::')
+    if package == PACKAGE_ROOT.name and path:
+        ours = configs_root() / path
+        if not ours.is_file():
+            raise FileNotFoundError(f'{cfg_path} in {filename}: there is no {ours}')
+        return str(ours), None
+    spec = find_spec(package) if path and package.isidentifier() else None
+    if spec and spec.origin and (packed := Path(spec.origin).parent / '.mim' / 'configs' / path).is_file():
+        return str(packed), package
+    return _mmengine_get_cfg_path(cfg_path, filename)

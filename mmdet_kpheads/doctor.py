@@ -1,0 +1,81 @@
+"""``python -m mmdet_kpheads.doctor``: what is installed, which op comes from where, what is missing.
+
+Exit code 0 when the package is usable, else 1.
+"""
+
+import importlib
+import platform
+import sys
+
+import torch
+
+from .compat import mmcv_ext, stack
+from .ops.backend import torchvision_ops
+
+BY_TORCHVISION = ('nms', 'deform_conv', 'roi_align')  # avg pooling and offset 0
+OPS = ('nms', 'softnms', 'deform_conv', 'modulated_deform_conv', 'roi_align', 'sigmoid_focal_loss')
+
+
+def report() -> tuple[list[str], bool]:
+    """Look around.
+
+    Returns:
+        Lines to print; whether the package is usable.
+    """
+    problems = stack.problems()
+    lines = _versions()
+    if not any('mmcv' in problem for problem in problems):
+        lines += ['', *_ops()]
+    lines += [
+        '',
+        *(f'WARNING {line}' for line in stack.overlaid()),
+        *(f'PROBLEM {line}' for line in problems),
+    ]
+    lines.append(stack.CURE if problems else 'mmdet_kpheads is usable.')
+    return lines, not problems
+
+
+def main() -> int:
+    """Print the report and give the exit code."""
+    lines, usable = report()
+    print('\n'.join(lines))
+    return 0 if usable else 1
+
+
+def _versions() -> list[str]:
+    cuda = f'CUDA {torch.version.cuda}' if torch.version.cuda else 'built without CUDA'
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else 'no GPU in use'
+    lines = [
+        f'python       {platform.python_version()} on {platform.system()} {platform.machine()}',
+        f'torch        {torch.__version__}, {cuda}, {gpu}',
+        f'torchvision  {_version("torchvision")}',
+    ]
+    for module in stack.VERSIONS:
+        lines.append(
+            f'{module:12} {_version(module)} ({", ".join(stack.installed(module)) or "no distribution"})'
+        )
+    return lines
+
+
+def _version(module: str) -> str:
+    try:
+        return importlib.import_module(module).__version__
+    except Exception as error:  # a broken installation may fail in any way, and the doctor tells which
+        return f'does not import: {type(error).__name__}: {str(error).splitlines()[0]}'
+
+
+def _ops() -> list[str]:
+    """Tell for each op where it comes from."""
+    if not mmcv_ext.provide():
+        return ['mmcv ops     compiled (mmcv._ext); nothing is replaced']
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    kernels = torchvision_ops(device)
+    lines = ['mmcv ops     mmcv._ext is not compiled; mmdet_kpheads stands in:']
+    for op in OPS:
+        by_torchvision = kernels and op.removeprefix('modulated_') in BY_TORCHVISION
+        lines.append(f'  {op:24}{"torchvision" if by_torchvision else "plain torch"}')
+    return [*lines, f'  {"any other":24}missing: an error names it and how to compile mmcv']
+
+
+if __name__ == '__main__':
+    sys.exit(main())

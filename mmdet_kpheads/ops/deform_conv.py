@@ -1,0 +1,141 @@
+"""Deformable convolution, versions 1 and 2, as one weighted sum of rows and one matrix product.
+
+B images, C channels in, O out, H x W cells in, P x Q cells out, K taps, D deformable groups. Offsets are in
+input cells, (dy, dx) per tap. Dai et al. 2017, https://arxiv.org/abs/1703.06211; Zhu et al. 2018,
+https://arxiv.org/abs/1811.11168 (the mask).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .backend import full_precision, torchvision_ops
+
+Pair = int | tuple[int, int]
+
+
+def deform_conv2d(
+    x: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    mask: Tensor | None = None,
+    bias: Tensor | None = None,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+) -> Tensor:
+    """Convolve ``x`` at moved sampling points; differentiable once in every tensor.
+
+    The numbers of groups follow from the shapes. A point outside the map is worth zero; at whole cells the
+    derivative by the offset is the right-hand one, as in the compiled ops. Holds B*P*Q*K*C values.
+
+    Args:
+        x: (B, C, H, W).
+        offset: (B, D*K*2, P, Q) in input cells: dy and dx of each tap.
+        weight: (O, C/groups, kernel height, kernel width).
+        mask: (B, D*K, P, Q) factor of each sample, version 2; None for version 1.
+        bias: (O,) or None.
+        stride: Step, one number or (vertical, horizontal); padding and dilation alike.
+        padding: Zero cells around the map.
+        dilation: Cells between taps.
+
+    Returns:
+        (B, O, P, Q) in the dtype of ``x``.
+
+    Raises:
+        ValueError: If a shape does not fit the others.
+    """
+    geometry = (_pair(stride), _pair(padding), _pair(dilation))
+    _check_shapes(x, offset, weight, mask, geometry)
+    dtype = x.dtype
+    with torch.autocast(x.device.type, enabled=False):
+        x, offset, weight = (full_precision(t) for t in (x, offset, weight))
+        mask, bias = (t if t is None else full_precision(t) for t in (mask, bias))
+        if kernels := torchvision_ops(x.device.type):
+            return kernels.deform_conv2d(x, offset, weight, bias, *geometry, mask).to(dtype)
+        columns = _columns(x, offset, weight, mask, geometry)  # (B, P, Q, K, groups, C/groups)
+        per_group = weight.view(columns.shape[4], -1, *weight.shape[1:]).flatten(3)
+        out = torch.einsum('bpqkgc,gock->bgopq', columns, per_group).flatten(1, 2)
+        return (out if bias is None else out + bias[:, None, None]).to(dtype)
+
+
+def _columns(x: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, geometry: tuple) -> Tensor:
+    """Sample ``x`` for every output cell and tap: (B, P, Q, K, groups, C/groups)."""
+    b, c, h, w = x.shape
+    c_group, *kernel = weight.shape[1:]
+    taps, (p, q) = kernel[0] * kernel[1], offset.shape[-2:]
+    d = offset.shape[1] // (2 * taps)
+    moved = offset.view(b, d, taps, 2, p, q).permute(3, 0, 4, 5, 2, 1)  # (2, B, P, Q, K, D)
+    grid_y, grid_x = _regular_grid(kernel, (p, q), geometry, x.device)
+    rows, shares = _corners(moved[0] + grid_y[..., None], moved[1] + grid_x[..., None], h, w)
+    if mask is not None:
+        shares = shares * mask.view(b, d, taps, p, q).permute(0, 3, 4, 2, 1)[..., None]
+    first_row = torch.arange(b * d, device=x.device).view(b, 1, 1, 1, d, 1) * (h * w)
+    table = x.view(b, d, c // d, h, w).permute(0, 1, 3, 4, 2).reshape(b * d * h * w, c // d)
+    columns = F.embedding_bag(
+        (rows + first_row).reshape(-1, 4), table, per_sample_weights=shares.reshape(-1, 4), mode='sum'
+    )
+    return columns.view(b, p, q, taps, c // c_group, c_group)
+
+
+def _regular_grid(
+    kernel: list[int], out_size: tuple[int, int], geometry: tuple, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Give y (P, 1, K) and x (Q, K) of every tap where nothing is moved, in input cells."""
+    stride, padding, dilation = geometry
+    y, x = (
+        (torch.arange(out_size[i], device=device) * stride[i] - padding[i])[:, None]
+        + torch.arange(kernel[i], device=device) * dilation[i]
+        for i in (0, 1)
+    )
+    return y.repeat_interleave(kernel[1], 1)[:, None], x.repeat(1, kernel[0])
+
+
+def _corners(y: Tensor, x: Tensor, h: int, w: int) -> tuple[Tensor, Tensor]:
+    """Give the four cells around each point and their bilinear shares; cells outside the map get none.
+
+    Args:
+        y: Any shape S, in cells; NaN and infinite points count as outside.
+        x: S.
+        h: Height of the map.
+        w: Width of the map.
+
+    Returns:
+        Cell ``y * w + x`` (S, 4) int64 and share (S, 4), differentiable.
+    """
+    inside = (y > -1) & (y < h) & (x > -1) & (x < w)
+    y, x = y.where(inside, 0.0), x.where(inside, 0.0)
+    top, left = y.detach().floor(), x.detach().floor()
+    down, right = y - top, x - left
+    shares = torch.stack([(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right], -1)
+    rows = torch.stack([top, top, top + 1, top + 1], -1).long()
+    columns = torch.stack([left, left + 1, left, left + 1], -1).long()
+    valid = inside[..., None] & (rows >= 0) & (rows < h) & (columns >= 0) & (columns < w)
+    return (rows * w + columns).where(valid, 0), shares * valid
+
+
+def _pair(value: Pair) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
+
+
+def _check_shapes(x: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, geometry: tuple) -> None:
+    if x.ndim != 4 or weight.ndim != 4 or offset.ndim != 4:
+        dims = (x.ndim, offset.ndim, weight.ndim)
+        raise ValueError(f'x, offset and weight must have 4 dimensions each, got {dims}')
+    taps = weight.shape[2] * weight.shape[3]
+    out_size = tuple(
+        (x.shape[2 + i] + 2 * pad - dil * (weight.shape[2 + i] - 1) - 1) // step + 1
+        for i, (step, pad, dil) in enumerate(zip(*geometry, strict=True))
+    )
+    deform_groups = offset.shape[1] // (2 * taps)
+    if min(out_size) < 1:
+        raise ValueError(f'x of {tuple(x.shape)} is too small for the kernel: the output would be {out_size}')
+    if x.shape[1] % weight.shape[1] or weight.shape[0] % (x.shape[1] // weight.shape[1]):
+        raise ValueError(f'weight {tuple(weight.shape)} cannot divide {x.shape[1]} channels into groups')
+    wanted = (x.shape[0], deform_groups * 2 * taps, *out_size)
+    if deform_groups < 1 or x.shape[1] % deform_groups or tuple(offset.shape) != wanted:
+        shape = f'({x.shape[0]}, groups*{2 * taps}, {out_size[0]}, {out_size[1]})'
+        raise ValueError(f'offset must have the shape {shape}, got {tuple(offset.shape)}')
+    wanted = (x.shape[0], deform_groups * taps, *out_size)
+    if mask is not None and tuple(mask.shape) != wanted:
+        raise ValueError(f'mask must have the shape {wanted}, got {tuple(mask.shape)}')

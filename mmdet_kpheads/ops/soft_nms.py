@@ -1,0 +1,71 @@
+"""Soft non-maximum suppression (Bodla et al. 2017, https://arxiv.org/abs/1704.04503). N boxes, K kept."""
+
+import torch
+from torch import Tensor
+
+from .boxes import checked, overlaps
+
+METHODS = ('naive', 'linear', 'gaussian')  # in the order of mmcv's numbers 0, 1, 2
+GONE = -torch.inf  # ranks below any score
+ROWS = 256  # rows of the N x N factors computed at a time
+
+
+def soft_nms(
+    boxes: Tensor,
+    scores: Tensor,
+    iou_threshold: float = 0.3,
+    sigma: float = 0.5,
+    min_score: float = 1e-3,
+    method: str = 'linear',
+    offset: int = 0,
+) -> tuple[Tensor, Tensor]:
+    """Take the best box again and again, each time lowering the scores of the boxes that it overlaps.
+
+    N x N factors are computed at once; N rounds of five kernels follow without a host sync, and one sync
+    trims the result. As in mmcv the first box is kept whatever its score. Differs from mmcv in: of equal
+    scores the lower index comes first (mmcv: the one that its swaps left in front), an overlap of 0 / 0
+    counts as none (mmcv's Gaussian makes the score NaN), a box whose score is NaN is dropped.
+
+    Args:
+        boxes: (N, 4) xyxy, any one unit.
+        scores: (N,).
+        iou_threshold: From this overlap on, naive drops and linear lowers; the Gaussian does not use it.
+        sigma: The Gaussian's: ``exp(-overlap ** 2 / sigma)``.
+        min_score: A box whose lowered score is below is dropped.
+        method: ``'naive'`` (factor 0), ``'linear'`` (factor 1 - overlap) or ``'gaussian'``.
+        offset: 0, or 1 if a box includes its last pixel: its width is then ``x2 - x1 + 1``.
+
+    Returns:
+        Boxes with lowered scores (K, 5) in the boxes' dtype, by falling score; their indices (K,) int64.
+
+    Raises:
+        ValueError: If the method, a shape or the offset is another.
+    """
+    if method not in METHODS:
+        raise ValueError(f'method must be one of {METHODS}, got {method!r}')
+    corners, live = checked(boxes.detach(), scores.detach(), offset)
+    if not len(boxes):
+        return boxes.new_zeros(0, 5), torch.zeros(0, dtype=torch.long, device=boxes.device)
+    parts = (overlaps(part, corners, offset) for part in corners.split(ROWS))
+    factors = torch.cat([_factors(part, method, iou_threshold, sigma) for part in parts])
+    factors.fill_diagonal_(torch.nan)  # a box taken is out: NaN is not >= min_score
+    live = live.where(~live.isnan(), GONE)
+    taken = []
+    for _ in range(len(boxes)):
+        best = live.max(0, keepdim=True)  # the first of equals
+        taken.append(best)
+        live = live * factors.index_select(0, best.indices)[0]
+        live = live.where(live >= min_score, GONE)
+    kept_scores, order = torch.cat([t.values for t in taken]), torch.cat([t.indices for t in taken])
+    kept = kept_scores != GONE
+    order = order[kept]
+    return torch.cat([corners[order], kept_scores[kept][:, None]], 1).to(boxes.dtype), order
+
+
+def _factors(overlap: Tensor, method: str, iou_threshold: float, sigma: float) -> Tensor:
+    """Give what a box multiplies the others' scores with when it is taken, for overlaps of any shape."""
+    overlap = overlap.nan_to_num()
+    if method == 'gaussian':
+        return torch.exp(-(overlap * overlap) / sigma)
+    lowered = 1 - overlap if method == 'linear' else torch.zeros_like(overlap)
+    return lowered.where(overlap >= iou_threshold, 1.0)
