@@ -4,11 +4,23 @@ Importing the package checks the OpenMMLab stack, makes ``mmcv.ops`` importable 
 registers everything under the scope ``mmdet_kpheads``.
 """
 
-from .compat import prepare
+from .compat import doctor_is_called, prepare
+from .version import __version__
 
-prepare()
+try:
+    prepare()
+except ImportError:
+    if not doctor_is_called():  # the doctor tells by itself what is missing
+        raise
+else:
+    from . import detectors, heads, hooks, losses  # they import mmdet, which needs prepare() first
 
-from . import heads, hooks, losses  # noqa: E402  (they import mmdet, which needs prepare() first)
-from .version import __version__  # noqa: E402
 
-__all__ = ['__version__', 'heads', 'hooks', 'losses']
+def register() -> None:
+    """For notebooks: register mmdet's modules and make mmdet the default scope, so that its configs build."""
+    from mmdet.utils import register_all_modules
+
+    register_all_modules(init_default_scope=True)
+
+
+__all__ = ['__version__', 'detectors', 'heads', 'hooks', 'losses', 'register']

@@ -1,6 +1,6 @@
 """One batch of ground truth as tensors, checked and cleaned, without a device synchronisation.
 
-Shape legend: B images, N boxes of the fullest image (at least 1), M ignore boxes likewise.
+Shape legend: B images, N boxes of the fullest image and 2 spare rows, M ignore boxes likewise.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from .functional.boxes import clip_boxes, has_area
 
 IGNORE_LABEL = -1
+SPARE_ROWS = 2  # so that no tensor has 0 or 1 rows, which kernels and torch.compile treat as special cases
 
 
 class GroundTruth(NamedTuple):
@@ -47,7 +48,7 @@ class GroundTruth(NamedTuple):
             img_metas: ``img_shape`` (or ``batch_input_shape``) of each image: boxes are clipped to it.
             num_classes: C.
             owner: Name of the head, for error messages.
-            ignored: ``bboxes`` of the ignore boxes of each image, or None.
+            ignored: ``bboxes`` of the ignore boxes of each image; None, or None for an image, for none.
 
         Raises:
             ValueError: On a CPU, for a label outside [0, C). On another device such objects are dropped and counted in
@@ -55,7 +56,8 @@ class GroundTruth(NamedTuple):
         """
         boxes = [_plain(image.bboxes) for image in instances]
         labels = [image.labels for image in instances]
-        ignore_boxes = None if ignored is None else [_plain(image.bboxes) for image in ignored]
+        none = boxes[0].new_zeros(0, 4)
+        ignore_boxes = [none if image is None else _plain(image.bboxes) for image in ignored or [None] * len(boxes)]
         sizes = [tuple(meta.get('img_shape', meta.get('batch_input_shape')))[:2] for meta in img_metas]
         return cls.from_tensors(boxes, labels, sizes, num_classes, owner, ignore_boxes)
 
@@ -75,8 +77,7 @@ class GroundTruth(NamedTuple):
         extent = torch.tensor([(0, 0, width, height) for height, width in image_sizes], dtype=torch.float32)
         extent = extent.to(device, non_blocking=True)  # (B, 4)
         clipped = clip_boxes(padded, extent)
-        label = pad_sequence(list(labels), batch_first=True)
-        label = label if label.shape[1] else label.new_zeros(len(labels), 1)
+        label = _pad_rows(labels)
         ignore = present & (label == IGNORE_LABEL)
         bad_label = present & ~ignore & ((label < 0) | (label >= num_classes))
         if device.type == 'cpu':
@@ -112,13 +113,17 @@ def _plain(boxes: Any) -> Tensor:
 
 
 def _pad(boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """(B, N, 4) boxes and (B, N) presence; N is at least 1. The lengths are known on the host: no synchronisation."""
-    padded = pad_sequence([box.float() for box in boxes], batch_first=True)
-    if not padded.shape[1]:
-        padded = padded.new_zeros(len(boxes), 1, 4)
+    """(B, N, 4) boxes and (B, N) presence. The lengths are known on the host: no synchronisation."""
+    padded = _pad_rows([box.float() for box in boxes])
     lengths = torch.tensor([len(box) for box in boxes]).to(padded.device, non_blocking=True)
     present = torch.arange(padded.shape[1], device=padded.device) < lengths[:, None]
     return padded, present
+
+
+def _pad_rows(rows: Sequence[Tensor]) -> Tensor:
+    """(n, ...) tensors as one (B, N, ...), with ``SPARE_ROWS`` rows of zeros after the longest."""
+    padded = pad_sequence(list(rows), batch_first=True)
+    return torch.cat((padded, padded.new_zeros(len(padded), SPARE_ROWS, *padded.shape[2:])), 1)
 
 
 def _canonical(boxes: Tensor, labels: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:

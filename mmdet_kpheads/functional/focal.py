@@ -107,8 +107,8 @@ def _block_sum(
     probability, softplus = z.sigmoid(), F.softplus(z)
     scale = _cell_weight(keypoint, target, weight, gamma, pos_weight, neg_weight).to(z.dtype)
     scale = scale * _power(probability, alpha)
-    slope = (1 - probability).mul_(softplus).mul_(alpha).add_(probability).mul_(scale).mul_(sign)
-    return (scale * softplus).sum(), slope
+    slope = torch.addcmul(probability, 1 - probability, softplus, value=alpha).mul_(scale).mul_(sign)
+    return torch.dot(scale.flatten(), softplus.flatten()), slope
 
 
 def _cell_weight(
@@ -117,7 +117,7 @@ def _cell_weight(
     cell_weight = _power(1 - target, gamma)
     if neg_weight != 1:
         cell_weight = cell_weight * neg_weight
-    cell_weight = cell_weight.masked_fill(keypoint, pos_weight)
+    cell_weight.masked_fill_(keypoint, pos_weight)
     return cell_weight if weight is None else cell_weight * weight
 
 

@@ -3,6 +3,7 @@
 Shape legend: B images, C classes, N boxes, H x W cells, R largest radius, K = 2R + 1 window width.
 """
 
+import functools
 import math
 
 import torch
@@ -54,9 +55,10 @@ def check_radius_options(mode: str, min_overlap: float) -> None:
         raise ValueError(f'min_overlap must lie between 0 and 1, but got {min_overlap}')
 
 
+@functools.cache
 def largest_radius(map_size: tuple[int, int], min_overlap: float, mode: str) -> int:
     """Radius of a box as large as the map: no box inside the map has a larger one (the roots grow with h and w)."""
-    height, width = (torch.tensor(float(side)) for side in map_size)
+    height, width = (torch.tensor(float(side), device='cpu') for side in map_size)
     return max(0, math.floor(float(gaussian_radius(height, width, min_overlap, mode))))
 
 

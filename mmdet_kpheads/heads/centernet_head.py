@@ -13,6 +13,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from ..decoding.centre import decode_centres
+from ..decoding.flip import average_flipped_heat, average_flipped_offset, average_flipped_size
 from ..functional.gaussian import DEFAULT_MIN_OVERLAP, check_radius_options
 from ..functional.peaks import gather_cells
 from ..ground_truth import GroundTruth
@@ -29,6 +30,7 @@ TEST_DEFAULTS = {'topk': 100, 'local_maximum_kernel': 3, 'max_per_img': 100, 'sc
 MAX_LOG_SIZE = 10.0  # exp(10) = 22026 cells: beyond any map, and finite
 
 Maps = list[Tensor]
+Predictions = tuple[Maps, Maps, Maps]
 
 
 @MODELS.register_module()
@@ -120,7 +122,7 @@ class CenterNetHead(BaseDenseHead):
                 if isinstance(module, nn.Conv2d):
                     normal_init(module, std=REGRESSION_STD)
 
-    def forward(self, x: tuple[Tensor, ...]) -> tuple[Maps, Maps, Maps]:
+    def forward(self, x: tuple[Tensor, ...]) -> Predictions:
         """Heat-map logits (B, C, H, W), sizes (B, 2, H, W) and offsets (B, 2, H, W), a list of one level each.
 
         Raises:
@@ -182,20 +184,18 @@ class CenterNetHead(BaseDenseHead):
         self, size_map: Tensor, offset_map: Tensor, truth: GroundTruth, targets: CentreTargets, objects: Tensor
     ) -> dict[str, Tensor]:
         trained = targets.regress[..., None]  # (B, N, 1)
-        weight = trained.float().expand(-1, -1, 2)
         size_target = self._encode(targets.sizes.clamp(min=torch.finfo(torch.float32).tiny))
         # where, not a product: a prediction that is not trained may be anything, infinite too
         size = torch.where(trained, self._size_at(size_map, truth, targets), size_target)
         offset = torch.where(trained, gather_cells(offset_map, targets.cells).float(), targets.offsets)
         losses = {}
         if self.loss_wh is not None:
-            losses['loss_wh'] = self.loss_wh(size, size_target, weight, avg_factor=objects * 2)
-        losses['loss_offset'] = self.loss_offset(offset, targets.offsets, weight, avg_factor=objects * 2)
+            losses['loss_wh'] = _averaged(self.loss_wh, size, size_target, trained, objects * 2)
+        losses['loss_offset'] = _averaged(self.loss_offset, offset, targets.offsets, trained, objects * 2)
         if self.loss_bbox is not None:
-            boxes = _boxes_around(offset, self._decode_size(size).clamp(min=0))
-            truths = _boxes_around(targets.offsets, targets.sizes)
-            per_box = self.loss_bbox(boxes.flatten(0, 1), truths.flatten(0, 1), reduction_override='none')
-            losses['loss_bbox'] = (per_box * targets.regress.flatten()).sum() / objects
+            boxes = _boxes_around(offset, self._decode_size(size).clamp(min=0)).flatten(0, 1)  # (B * N, 4)
+            truths = _boxes_around(targets.offsets, targets.sizes).flatten(0, 1)
+            losses['loss_bbox'] = _averaged(self.loss_bbox, boxes, truths, targets.regress.flatten(), objects)
         return losses
 
     def _size_at(self, size_map: Tensor, truth: GroundTruth, targets: CentreTargets) -> Tensor:
@@ -282,10 +282,26 @@ class CenterNetHead(BaseDenseHead):
         )
         return to_instances(found, batch_img_metas, extent, rescale, options['nms'], options['max_per_img'])
 
+    def average_flipped(self, maps: Predictions, mirrored: Predictions) -> Predictions:
+        """Predictions averaged with those of the mirrored input (flip test)."""
+        (heat,), (size,), (offset,) = maps
+        (heat_back,), (size_back,), (offset_back,) = mirrored
+        return (
+            [average_flipped_heat(heat, heat_back)],
+            [average_flipped_size(size, size_back)],
+            [average_flipped_offset(offset, offset_back)],
+        )
+
 
 def _boxes_around(offset: Tensor, size: Tensor) -> Tensor:
     """Boxes in cells, relative to the corner of the centre's cell: (B, N, 4)."""
     return torch.cat((offset - size / 2, offset + size / 2), -1)
+
+
+def _averaged(loss: nn.Module, pred: Tensor, target: Tensor, trained: Tensor, divisor: Tensor) -> Tensor:
+    """Sum over what is trained, divided; the weight stays out of mmdet's losses, which would read it from the device."""
+    total: Tensor = (loss(pred, target, reduction_override='none') * trained).sum()
+    return total / divisor
 
 
 def _try_heatmap_loss(loss: nn.Module) -> None:
@@ -294,11 +310,14 @@ def _try_heatmap_loss(loss: nn.Module) -> None:
 
 
 def _try_regression_loss(loss: nn.Module) -> None:
-    loss(torch.zeros(1, 1, 2), torch.ones(1, 1, 2), torch.ones(1, 1, 2), avg_factor=torch.ones(()))
+    _require_shape(loss(torch.zeros(1, 1, 2), torch.ones(1, 1, 2), reduction_override='none'), (1, 1, 2))
 
 
 def _try_box_loss(loss: nn.Module) -> None:
     boxes = torch.tensor([[0.0, 0.0, 2.0, 2.0]])
-    per_box = loss(boxes, boxes + 1, reduction_override='none')
-    if per_box.shape != (1,):
-        raise ValueError(f'it gives shape {tuple(per_box.shape)} for one box, not (1,)')
+    _require_shape(loss(boxes, boxes + 1, reduction_override='none'), (1,))
+
+
+def _require_shape(result: Tensor, shape: tuple[int, ...]) -> None:
+    if result.shape != shape:
+        raise ValueError(f'it gives shape {tuple(result.shape)}, not {shape}')

@@ -6,7 +6,7 @@ from typing import Any
 from mmdet.registry import MODELS as MMDET_MODELS
 from torch import nn
 
-from ..registry import MODELS
+from ..registry import MODELS, SCOPE
 
 
 def build_loss(cfg: dict[str, Any], argument: str, try_call: Callable[[nn.Module], Any]) -> nn.Module:
@@ -24,8 +24,9 @@ def build_loss(cfg: dict[str, Any], argument: str, try_call: Callable[[nn.Module
         TypeError: If the head cannot call this loss.
     """
     kind = cfg['type']
-    ours = isinstance(kind, str) and kind in MODELS.module_dict
-    loss: nn.Module = (MODELS if ours else MMDET_MODELS).build(cfg)
+    if isinstance(kind, str) and kind in MODELS.module_dict:
+        cfg = {**cfg, 'type': f'{SCOPE}.{kind}'}
+    loss: nn.Module = MMDET_MODELS.build(cfg)
     try:
         try_call(loss)
     except Exception as error:

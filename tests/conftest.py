@@ -1,0 +1,20 @@
+"""Shared fixtures. The package comes first: it makes mmcv.ops importable before any test imports mmdet."""
+
+import pytest
+import torch
+
+import mmdet_kpheads  # noqa: F401
+
+
+@pytest.fixture(autouse=True)
+def fixed_seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def mmdet_scope():
+    """Runs a test under default_scope='mmdet', as an mmdet config does."""
+    from mmengine.registry import DefaultScope
+
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        yield

@@ -1,0 +1,82 @@
+import torch
+
+from mmdet_kpheads.decoding.centre import decode_centres
+from mmdet_kpheads.decoding.flip import average_flipped_heat, average_flipped_offset
+
+EXTENT = torch.tensor([[0.0, 0.0, 128.0, 128.0]])
+
+
+def one_peak(label=1, y=5, x=9, size=(6.0, 4.0), offset=(0.25, 0.5)):
+    heat = torch.full((1, 3, 32, 32), -12.0)
+    heat[0, label, y, x] = 2.0
+    sizes = torch.tensor(size).view(1, 2, 1, 1).expand(1, 2, 32, 32)
+    offsets = torch.tensor(offset).view(1, 2, 1, 1).expand(1, 2, 32, 32)
+    return heat, sizes, offsets
+
+
+def test_one_peak_by_hand():
+    """Centre (9.25, 5.5) cells, size 6 x 4, stride 4: x 25 .. 49, y 14 .. 30 px."""
+    found = decode_centres(*one_peak(), (128, 128), EXTENT, topk=1)
+    assert found.boxes.tolist() == [[[25.0, 14.0, 49.0, 30.0]]]
+    assert found.labels.item() == 1
+    assert found.valid.item()
+    torch.testing.assert_close(found.scores, torch.tensor([[2.0]]).sigmoid())
+
+
+def test_boxes_are_clipped_and_boxes_without_area_are_not_valid():
+    found = decode_centres(*one_peak(y=0, x=0, size=(40.0, 40.0)), (128, 128), EXTENT, topk=1)
+    assert found.boxes.tolist() == [[[0.0, 0.0, 81.0, 82.0]]]
+    for size in ((-2.0, 4.0), (0.0, 4.0), (float('nan'), 4.0)):
+        assert not decode_centres(*one_peak(size=size), (128, 128), EXTENT, topk=1).valid.any()
+
+
+def test_random_maps_give_proper_boxes_inside_the_image():
+    found = decode_centres(torch.randn(4, 3, 32, 32), torch.randn(4, 2, 32, 32) * 9, torch.rand(4, 2, 32, 32), (128, 128), EXTENT)
+    boxes = found.boxes[found.valid]
+    assert len(boxes) > 50
+    assert (boxes[:, 2:] > boxes[:, :2]).all()
+    assert boxes.min() >= 0
+    assert boxes.max() <= 128
+
+
+def test_score_threshold():
+    heat, sizes, offsets = torch.full((1, 3, 32, 32), -13.8), torch.ones(1, 2, 32, 32), torch.zeros(1, 2, 32, 32)
+    assert decode_centres(heat, sizes, offsets, (128, 128), EXTENT, score_thr=0.05).valid.sum() == 0
+    assert decode_centres(heat, sizes, offsets, (128, 128), EXTENT).valid.sum() == 3  # a plateau a class
+
+
+def test_class_specific_sizes():
+    heat, _, offsets = one_peak(label=2)
+    sizes = torch.arange(6.0).view(1, 6, 1, 1).expand(1, 6, 32, 32) + 1
+    box = decode_centres(heat, sizes, offsets, (128, 128), EXTENT, topk=1).boxes[0, 0]
+    assert (box[2:] - box[:2]).tolist() == [20.0, 24.0]  # 5 x 6 cells
+
+
+def test_targets_then_decode_returns_the_boxes():
+    from mmdet_kpheads.ground_truth import GroundTruth
+    from mmdet_kpheads.targets.centre import centre_targets
+    from tests.scenes import metas, well_formed
+
+    image = well_formed(20, 3, 128)
+    truth = GroundTruth.from_instances([image], metas(1, 128), 3, 'SomeHead')
+    dense = centre_targets(truth, torch.Size((1, 3, 32, 32)), (128, 128), 0.3).dense()
+    # distinct Gaussians may suppress one another: keep exact peaks only
+    heat = torch.where(dense['center_heatmap_target'] == 1, 5.0, -torch.inf)
+    found = decode_centres(heat, dense['wh_target'], dense['offset_target'], (128, 128), EXTENT, kernel=1)
+    assert found.valid.sum() == 20
+    distance = (found.boxes[0, found.valid[0]][:, None] - image.bboxes).abs().sum(-1)  # (20, 20)
+    assert distance.min(0).values.max() < 1e-3
+
+
+def test_flip_average_in_log_space():
+    a, b = torch.randn(2, 3, 4, 6), torch.randn(2, 3, 4, 6)
+    expected = (a.sigmoid() + b.flip(-1).sigmoid()) / 2
+    torch.testing.assert_close(average_flipped_heat(a, b).sigmoid(), expected)
+    huge = torch.full((1, 1, 1, 2), 200.0)
+    assert average_flipped_heat(huge, huge).isfinite().all()
+
+
+def test_flip_average_of_a_mirrored_offset_is_the_offset():
+    offset = torch.rand(1, 2, 4, 6)
+    mirrored = torch.cat((1 - offset[:, :1], offset[:, 1:]), 1).flip(-1)
+    torch.testing.assert_close(average_flipped_offset(offset, mirrored), offset)

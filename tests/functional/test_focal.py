@@ -1,0 +1,67 @@
+import pytest
+import torch
+
+from mmdet_kpheads.functional.focal import gaussian_focal_loss, gaussian_focal_loss_sum
+from tests.reference import centre as reference
+
+TARGETS = torch.tensor([1.0, 0.9, 0.5, 0.0, 1.0, 0.2]).view(1, 1, 2, 3)
+LOGITS = torch.tensor([-2.0, -0.5, 0.0, 0.5, 3.0, 7.0], dtype=torch.float64).view(1, 1, 2, 3)
+
+
+@pytest.mark.parametrize(('alpha', 'gamma'), [(2, 4), (1, 1), (0.5, 2.5)])
+def test_every_cell_equals_the_formula(alpha, gamma):
+    expected = [
+        reference.focal(x, y, alpha, gamma) for x, y in zip(LOGITS.flatten().tolist(), TARGETS.double().flatten().tolist())
+    ]
+    loss = gaussian_focal_loss(LOGITS, TARGETS.double(), None, alpha, gamma)
+    torch.testing.assert_close(loss.flatten(), torch.tensor(expected, dtype=torch.float64), rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize('weight', [None, torch.tensor([1.0, 0.0, 0.5, 2.0, 1.0, 0.0]).view(1, 1, 2, 3)])
+@pytest.mark.parametrize('powers', [(2.0, 4.0, 1.0, 1.0), (1.5, 3.0, 0.25, 0.75)])
+def test_one_pass_sum_equals_autograd_in_value_and_gradient(weight, powers):
+    slow, fast = LOGITS.clone().requires_grad_(), LOGITS.clone().requires_grad_()
+    target = TARGETS.double()
+    expected = gaussian_focal_loss(slow, target, weight, *powers).sum() * 3
+    loss = gaussian_focal_loss_sum(fast, target, weight, *powers) * 3
+    expected.backward()
+    loss.backward()
+    torch.testing.assert_close(loss, expected, rtol=1e-9, atol=0)
+    torch.testing.assert_close(fast.grad, slow.grad, rtol=1e-9, atol=1e-12)
+
+
+def test_gradcheck():
+    logits = LOGITS.clone().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: gaussian_focal_loss_sum(x, TARGETS.double()), logits)
+
+
+def test_without_targets_and_gamma_zero_it_is_bce_with_alpha_zero():
+    ones_and_zeros = (TARGETS == 1).double()
+    loss = gaussian_focal_loss_sum(LOGITS, ones_and_zeros, None, 0.0, 0.0)
+    bce = torch.nn.functional.binary_cross_entropy_with_logits(LOGITS, ones_and_zeros, reduction='sum')
+    torch.testing.assert_close(loss, bce)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize('logit', [-65504.0, -100.0, -18.0, 0.0, 9.0, 100.0, 65504.0])
+def test_value_and_gradient_are_finite(dtype, logit):
+    logits = torch.full((1, 1, 1, 3), logit, dtype=dtype, requires_grad=True)
+    loss = gaussian_focal_loss_sum(logits, torch.tensor([1.0, 0.5, 0.0]).view(1, 1, 1, 3))
+    loss.backward()
+    assert loss.dtype == torch.float32
+    assert loss.isfinite()
+    assert logits.grad.isfinite().all()
+
+
+def test_blocks_of_any_size_give_the_same_sum(monkeypatch):
+    logits, target = torch.randn(2, 5, 8, 8), torch.rand(2, 5, 8, 8).round(decimals=1)
+    whole = gaussian_focal_loss_sum(logits, target)
+    monkeypatch.setattr('mmdet_kpheads.functional.blocks.CPU_BLOCK_CELLS', 100)
+    torch.testing.assert_close(gaussian_focal_loss_sum(logits, target), whole)
+
+
+def test_an_empty_batch_gives_zero():
+    logits = torch.zeros(0, 3, 4, 4, requires_grad=True)
+    loss = gaussian_focal_loss_sum(logits, torch.zeros(0, 3, 4, 4))
+    loss.backward()
+    assert loss == 0

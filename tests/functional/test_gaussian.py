@@ -1,0 +1,70 @@
+import pytest
+import torch
+
+from mmdet_kpheads.functional.gaussian import draw_gaussians, gaussian_radius, largest_radius
+from tests.reference import centre as reference
+
+
+def radius(h, w, t, mode='exact'):
+    return float(gaussian_radius(torch.tensor(h, dtype=torch.float64), torch.tensor(w, dtype=torch.float64), t, mode))
+
+
+@pytest.mark.parametrize(
+    ('t', 'mode', 'expected'), [(0.7, 'legacy', 27.332), (0.3, 'exact', 22.614), (0.7, 'exact', 8.167)]
+)
+def test_published_radii_of_a_100_by_100_box(t, mode, expected):
+    assert radius(100.0, 100.0, t, mode) == pytest.approx(expected, abs=5e-4)
+
+
+@pytest.mark.parametrize('t', [0.1, 0.3, 0.7])
+@pytest.mark.parametrize(('h', 'w'), [(1.0, 1.0), (3.7, 40.2), (128.0, 64.0), (0.2, 9.0)])
+def test_exact_radius_is_where_the_overlap_reaches_the_threshold(h, w, t):
+    r = radius(h, w, t)
+    assert r == pytest.approx(reference.radius_exact(h, w, t), rel=1e-9)
+    assert reference.iou_of_shift(h, w, r) == pytest.approx(t, rel=1e-6)
+
+
+def test_equals_mmdet_over_many_sizes():
+    from mmdet.models.utils import gaussian_radius as mmdet_radius
+
+    sizes = torch.rand(200, 2) * 120 + 0.5
+    ours = gaussian_radius(sizes[:, 0], sizes[:, 1], 0.3).floor()
+    theirs = torch.tensor([int(mmdet_radius(list(size), min_overlap=0.3)) for size in sizes])
+    assert torch.equal(ours, theirs.float())
+
+
+def test_no_box_inside_the_map_has_a_larger_radius():
+    for mode, t in (('exact', 0.3), ('legacy', 0.7)):
+        bound = largest_radius((40, 60), t, mode)
+        h, w = torch.rand(2, 1000) * torch.tensor([[40.0], [60.0]])
+        assert gaussian_radius(h, w, t, mode).floor().max() <= bound
+
+
+@pytest.mark.parametrize(('mode', 't', 'text'), [('paper', 0.3, 'radius must be'), ('exact', 1.0, 'min_overlap must')])
+def test_bad_options_are_named(mode, t, text):
+    with pytest.raises(ValueError, match=text):
+        gaussian_radius(torch.ones(1), torch.ones(1), t, mode)
+
+
+def test_drawing_equals_the_loop_and_the_own_cell_is_exactly_one():
+    boxes = [[0.0, 0.0, 20.0, 30.0], [10.0, 12.0, 62.0, 60.0], [40.0, 40.0, 44.0, 43.0], [12.0, 14.0, 60.0, 58.0]]
+    labels = [0, 1, 1, 1]
+    expected = reference.heatmap(boxes, labels, 2, 16, 16, 0.25)
+    scaled = torch.tensor([boxes]) / 4
+    size = scaled[..., 2:] - scaled[..., :2]
+    cells = ((scaled[..., 2:] + scaled[..., :2]) / 2).long()
+    r = gaussian_radius(size[..., 1], size[..., 0], 0.3).floor().long()
+    valid = torch.ones(1, 4, dtype=torch.bool)
+    drawn = draw_gaussians(torch.zeros(1, 2, 16, 16), cells, r, torch.tensor([labels]), valid, 8)
+    torch.testing.assert_close(drawn[0].double(), expected, rtol=1e-6, atol=1e-7)
+    assert all(drawn[0, label, y, x] == 1 for label, (x, y) in zip(labels, cells[0].tolist(), strict=True))
+
+
+def test_drawing_in_chunks_changes_nothing(monkeypatch):
+    cells = torch.randint(0, 12, (2, 30, 2))
+    r = torch.randint(0, 4, (2, 30))
+    labels = torch.randint(0, 3, (2, 30))
+    valid = torch.rand(2, 30) > 0.3
+    whole = draw_gaussians(torch.zeros(2, 3, 12, 12), cells, r, labels, valid, 4)
+    monkeypatch.setattr('mmdet_kpheads.functional.gaussian.WINDOW_CELLS_AT_ONCE', 500)
+    assert torch.equal(draw_gaussians(torch.zeros(2, 3, 12, 12), cells, r, labels, valid, 4), whole)

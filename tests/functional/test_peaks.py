@@ -1,0 +1,71 @@
+import pytest
+import torch
+
+from mmdet_kpheads.functional.peaks import gather_cells, is_peak, top_peaks
+from tests.reference import centre as reference
+
+
+def cells_of(mask):
+    return {tuple(cell) for cell in mask.nonzero().tolist()}
+
+
+@pytest.mark.parametrize('levels', [2, 5, 1000])
+def test_equals_the_slow_version_with_many_ties(levels):
+    heat = torch.randint(levels, (9, 11)).float()
+    # of a chain of equal cells the first of each window wins: the slow version says so cell by cell
+    assert cells_of(is_peak(heat[None, None], 3)[0, 0]) == reference.peaks(heat)
+
+
+def test_equals_mmdet_where_no_two_cells_are_equal():
+    from mmdet.models.utils import get_local_maximum
+
+    for kernel in (1, 3, 5, 7):
+        heat = torch.randperm(2 * 3 * 100).float().view(2, 3, 10, 10) + 1
+        assert torch.equal(is_peak(heat, kernel), get_local_maximum(heat, kernel) > 0)
+
+
+def test_a_plateau_gives_one_peak_and_nan_none():
+    heat = torch.zeros(1, 1, 6, 6)
+    heat[..., 1:3, 1:3] = 1
+    heat[..., 5, 5] = torch.nan
+    mask = is_peak(heat, 3)[0, 0]
+    assert mask[1, 1]
+    assert not mask[1, 2] and not mask[2, 1] and not mask[2, 2] and not mask[5, 5]
+    assert cells_of(is_peak(torch.full((1, 1, 20, 30), 7.0), 3)[0, 0]) == {(0, 0)}
+    assert not is_peak(torch.full((1, 1, 4, 4), -torch.inf), 3).any()
+
+
+@pytest.mark.parametrize('kernel', [0, 4, -3])
+def test_even_windows_are_refused(kernel):
+    with pytest.raises(ValueError, match='local_maximum_kernel must be a positive odd number'):
+        is_peak(torch.zeros(1, 1, 4, 4), kernel)
+
+
+def test_k_beyond_the_map_is_cut():
+    peaks = top_peaks(torch.randn(2, 1, 3, 3), k=100, kernel=3)
+    assert peaks.logits.shape == (2, 9)
+    assert (peaks.logits[:, 0] > -torch.inf).all()
+
+
+def test_best_first_and_equal_ones_by_class_and_cell():
+    heat = torch.full((1, 2, 5, 5), -9.0)
+    heat[0, 1, 2, 2], heat[0, 0, 4, 4], heat[0, 0, 0, 0] = 3.0, 5.0, 3.0
+    peaks = top_peaks(heat, 3, 3)
+    assert peaks.labels.tolist() == [[0, 0, 1]]
+    assert peaks.cells.tolist() == [[24, 0, 12]]
+
+
+def test_masked_cells_neither_are_peaks_nor_suppress():
+    heat = torch.zeros(1, 1, 4, 4)
+    heat[..., 1, 2], heat[..., 1, 1] = 9.0, 5.0
+    columns = torch.arange(4) < 2
+    peaks = top_peaks(heat, 1, 3, columns.expand(1, 1, 4, 4))
+    assert (peaks.logits.item(), peaks.cells.item()) == (5.0, 5)
+
+
+def test_gather_cells_reads_row_major():
+    maps = torch.arange(2 * 3 * 4 * 5).view(2, 3, 4, 5)
+    assert gather_cells(maps, torch.tensor([[7], [19]]))[:, 0].tolist() == [
+        maps[0, :, 1, 2].tolist(),
+        maps[1, :, 3, 4].tolist(),
+    ]

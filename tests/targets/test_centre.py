@@ -1,0 +1,92 @@
+import pytest
+import torch
+
+from mmdet_kpheads.ground_truth import GroundTruth
+from mmdet_kpheads.targets.centre import centre_targets
+from tests.reference import centre as reference
+from tests.scenes import instances, metas, well_formed
+
+
+def targets_of(*images, size=128, num_classes=3, cells=32, ignored=None, **options):
+    truth = GroundTruth.from_instances(list(images), metas(len(images), size), num_classes, 'SomeHead', ignored)
+    shape = torch.Size((len(images), num_classes, cells, cells))
+    return centre_targets(truth, shape, (size, size), options.pop('min_overlap', 0.3), **options)
+
+
+def test_one_box_by_hand():
+    """Box (8, 12)-(30, 40) at stride 4: centre (19, 26) px = (4.75, 6.5) cells, size 5.5 x 7 cells."""
+    targets = targets_of(instances([[8, 12, 30, 40]], [2]))
+    assert targets.cells[0, 0] == 6 * 32 + 4
+    assert targets.offsets[0, 0].tolist() == [0.75, 0.5]
+    assert targets.sizes[0, 0].tolist() == [5.5, 7.0]
+    assert targets.heatmap[0, 2, 6, 4] == 1
+    assert (targets.heatmap == 1).sum() == 1
+    assert targets.num_peaks == 1
+
+
+@pytest.mark.parametrize('count', [0, 1, 10, 60])
+def test_heatmap_equals_the_loop(count):
+    image = well_formed(count, 3, 128)
+    targets = targets_of(image)
+    expected = reference.heatmap(image.bboxes.tolist(), image.labels.tolist(), 3, 32, 32, 0.25)
+    torch.testing.assert_close(targets.heatmap[0].double(), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('size', [(128, 128), (96, 160)])
+def test_dense_maps_equal_mmdet(size):
+    from mmdet.models.dense_heads import CenterNetHead
+
+    images = [well_formed(7, 3, 96, seed) for seed in range(3)] + [instances([], [])]
+    shape = (4, 3, size[0] // 4, size[1] // 4)
+    theirs, factor = CenterNetHead(4, 4, 3).get_targets([i.bboxes for i in images], [i.labels for i in images], shape, size)
+    truth = GroundTruth.from_tensors([i.bboxes for i in images], [i.labels for i in images], [size] * 4, 3, 'SomeHead')
+    targets = centre_targets(truth, torch.Size(shape), size, 0.3)
+    assert targets.num_peaks == factor
+    for name, ours in targets.dense().items():
+        torch.testing.assert_close(ours, theirs[name], rtol=1e-5, atol=1e-5, msg=lambda text, name=name: f'{name}: {text}')
+
+
+def test_smaller_box_wins_a_shared_cell_in_any_order():
+    boxes, labels = [[10, 10, 30, 30], [15, 15, 25, 25], [16, 14, 24, 26]], [0, 1, 0]
+    for order in ([0, 1, 2], [2, 1, 0], [1, 0, 2]):
+        targets = targets_of(instances([boxes[i] for i in order], [labels[i] for i in order]))
+        assert targets.sizes[targets.regress].tolist() == [[2.0, 3.0]]  # area 96 against 100 and 400
+        assert targets.num_peaks == 2  # two classes at the cell
+        assert targets.num_shared_cells == 2
+    per_class = targets_of(instances(boxes, labels), per_class_cells=True)
+    assert per_class.regress.sum() == 2
+
+
+def test_touching_the_far_edge_stays_on_the_map():
+    targets = targets_of(instances([[127.999, 127.999, 128, 128], [0, 0, 128, 128]], [0, 1]))
+    assert targets.cells.max() < 32 * 32
+    assert targets.regress.sum() == 2
+
+
+def test_boxes_at_and_beyond_the_border_have_the_clipped_geometry():
+    boxes = [[-30, 40, 10, 60], [118, 40, 300, 60], [40, -30, 60, 10], [40, 118, 60, 300], [0, 0, 8, 8]]
+    targets = targets_of(instances(boxes, [0] * 5))
+    clipped = torch.tensor(boxes, dtype=torch.float32).clamp(0, 128)
+    centres = ((clipped[:, :2] + clipped[:, 2:]) / 8).floor().long()
+    expected = set((centres[:, 1] * 32 + centres[:, 0]).tolist())
+    assert set(targets.cells[targets.regress].tolist()) == expected
+    assert targets.num_peaks == 5
+
+
+def test_ignore_boxes_take_the_weight_from_cells_and_objects():
+    ignored = [instances([[0, 0, 16, 16]], [0])]
+    image = instances([[2, 2, 12, 12], [60, 60, 80, 80]], [0, 1])
+    off = targets_of(image, ignored=ignored)
+    assert off.weight is None
+    assert off.num_peaks == 2
+    on = targets_of(image, ignored=ignored, ignore_regions=True)
+    assert on.weight[0, 0, :4, :4].sum() == 0
+    assert on.weight.sum() == 32 * 32 - 16
+    assert on.num_peaks == 1
+    assert on.regress.sum() == 1
+
+
+def test_three_thousand_objects():
+    targets = targets_of(well_formed(3000, 5, 512), size=512, cells=128, num_classes=5)
+    assert targets.regress.sum() == 3000
+    assert targets.num_peaks == 3000

@@ -1,0 +1,81 @@
+import pytest
+import torch
+
+from mmdet_kpheads.ground_truth import GroundTruth
+from tests.scenes import instances, metas
+
+NAN, INF = float('nan'), float('inf')
+
+
+def collect(*images, size=128, num_classes=3, ignored=None):
+    return GroundTruth.from_instances(list(images), metas(len(images), size), num_classes, 'SomeHead', ignored)
+
+
+def test_boxes_are_padded_clipped_and_counted():
+    truth = collect(
+        instances([[-20, 10, 40, 40], [120, 10, 150, 40], [60, 60, 40, 40], [128, 0, 128, 9]], [0, 1, 2, 0]),
+        instances([], []),
+        instances([[0, 0, NAN, 5], [0, 0, INF, 5], [-200, 0, -100, 50], [1, 2, 3, 4]], [0, 0, 0, 2]),
+    )
+    assert truth.valid.sum(1).tolist() == [2, 0, 1]
+    assert truth.boxes[0, :2].tolist() == [[120.0, 10.0, 128.0, 40.0], [0.0, 10.0, 40.0, 40.0]]
+    assert truth.boxes[2, 0].tolist() == [1.0, 2.0, 3.0, 4.0]
+    assert truth.labels[truth.valid].tolist() == [1, 0, 2]
+    assert truth.num_dropped_boxes == 5
+    assert (truth.boxes[~truth.valid] == 0).all()
+
+
+def test_an_all_empty_batch_keeps_invalid_rows():
+    truth = collect(instances([], []), instances([], []))
+    assert truth.boxes.shape[0] == 2
+    assert not truth.valid.any()
+    assert truth.num_dropped_boxes == 0
+
+
+def test_order_of_the_annotations_does_not_matter():
+    boxes = torch.rand(20, 2) * 60
+    boxes = torch.cat((boxes, boxes + 1 + torch.randint(1, 4, (20, 2))), 1)  # many of equal area
+    labels = torch.randint(3, (20,))
+    order = torch.randperm(20)
+    one, other = collect(instances(boxes, labels)), collect(instances(boxes[order], labels[order]))
+    assert all(torch.equal(a, b) for a, b in zip(one[:3], other[:3], strict=True))
+    boxes = one.boxes[one.valid]
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(-1)
+    assert (areas.diff() >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ('label', 'text'), [(3, r'label 3 >= num_classes 3 in SomeHead \(image 1 of the batch\)'), (-2, r'label -2 < 0')]
+)
+def test_a_label_out_of_range_is_named(label, text):
+    with pytest.raises(ValueError, match=text):
+        collect(instances([[0, 0, 9, 9]], [0]), instances([[0, 0, 9, 9]], [label]))
+
+
+def test_on_another_device_bad_labels_are_dropped_and_counted(monkeypatch):
+    monkeypatch.setattr('mmdet_kpheads.ground_truth.check_labels', lambda *_: None)  # what a CUDA device skips
+    truth = collect(instances([[0, 0, 9, 9], [0, 0, 8, 8]], [7, 1]))
+    assert truth.num_bad_labels == 1
+    assert truth.labels[truth.valid].tolist() == [1]
+
+
+def test_label_minus_one_makes_an_ignore_box():
+    truth = collect(instances([[0, 0, 9, 9], [20, 20, 30, 30]], [-1, 1]), ignored=[instances([[1, 1, 2, 2]], [0])])
+    assert truth.valid.sum() == 1
+    assert truth.ignore_boxes[truth.ignore_valid].tolist() == [[1, 1, 2, 2], [0, 0, 9, 9]]
+    assert truth.num_dropped_boxes == 0
+
+
+def test_mmdet_box_types_are_taken():
+    from mmdet.structures.bbox import HorizontalBoxes
+
+    image = instances([[0, 0, 9, 9]], [1])
+    wrapped = instances([[0, 0, 9, 9]], [1])
+    wrapped.bboxes = HorizontalBoxes(wrapped.bboxes)
+    assert torch.equal(collect(wrapped).boxes, collect(image).boxes)
+
+
+def test_boxes_are_clipped_to_the_image_not_to_the_padded_input():
+    meta = dict(batch_input_shape=(128, 128), img_shape=(100, 90))
+    truth = GroundTruth.from_instances([instances([[80, 80, 120, 120]], [0])], [meta], 1, 'SomeHead')
+    assert truth.boxes[0, 0].tolist() == [80.0, 80.0, 90.0, 100.0]
