@@ -1,0 +1,6 @@
+"""Checks that run beside a training."""
+
+from .class_check_hook import ClassCheckHook
+from .ground_truth_check_hook import GroundTruthCheckHook
+
+__all__ = ['ClassCheckHook', 'GroundTruthCheckHook']

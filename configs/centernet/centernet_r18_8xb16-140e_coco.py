@@ -1,0 +1,18 @@
+# CenterNet with ResNet-18 on COCO, plain transforms; the base of this folder.
+#
+#   python tools/train.py centernet/centernet_r18_8xb16-140e_coco.py
+#   python tools/test.py centernet/centernet_r18_8xb16-140e_coco.py CHECKPOINT
+#
+# Expected AP: not measured. mmdet's recipe with its crop transform reaches 25.9:
+# centernet_r18_8xb16-crop512-140e_coco.py. These transforms cost a fraction of its time and cannot hang.
+_base_ = [
+    '../_base_/models/centernet_r18.py', '../_base_/datasets/coco.py', '../_base_/schedules/sgd_140e.py',
+    '../_base_/default_runtime.py'
+]
+
+max_detections = 100
+
+model = dict(bbox_head=dict(num_classes=80), test_cfg=dict(topk=max_detections, max_per_img=max_detections))
+val_evaluator = dict(proposal_nums=(100, 300, max(1000, max_detections)))
+test_evaluator = val_evaluator
+tta_pipeline = {{_base_.test_pipeline}}

@@ -1,0 +1,82 @@
+"""Test a detector; the arguments are those of mmdet's tools/test.py."""
+
+import argparse
+from copy import deepcopy
+from typing import Any
+
+from mmdet.engine.hooks.utils import trigger_visualization_hook
+from mmdet.evaluation import DumpDetResults
+from mmdet.utils import setup_cache_size_limit_of_dynamo
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from ..datasets.check import require_readable
+from ..errors import InputError
+from . import arguments
+
+TTA_META_KEYS = ('ori_shape', 'img_shape', 'scale_factor', 'border', 'flip', 'flip_direction')
+TTA_CFG = {'nms': {'type': 'nms', 'iou_threshold': 0.5}, 'max_per_img': 100}
+TTA_MODEL = {'type': 'DetTTAModel', 'tta_cfg': TTA_CFG}
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(prog='test', description='Test a detector')
+    parser.add_argument('config', help='path of a config, or name of a carried one such as centernet/x.py')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    arguments.add_common_arguments(parser)
+    parser.add_argument('--out', help='write the predictions to this .pkl file')
+    parser.add_argument('--show', action='store_true', help='show predictions in a window')
+    parser.add_argument('--show-dir', help='save pictures of truth and predictions to this folder')
+    parser.add_argument('--wait-time', type=float, default=2, help='seconds that --show shows a picture')
+    parser.add_argument('--tta', action='store_true', help='test on the image and its mirror image')
+    return parser.parse_args(argv)
+
+
+def inner_dataset(cfg: Any) -> Any:
+    """Give the data set config inside wrappers."""
+    while 'dataset' in cfg:
+        cfg = cfg['dataset']
+    return cfg
+
+
+def use_tta(cfg: Config) -> None:
+    """Wrap the model for test-time augmentation, by default merging detections of the mirrored image."""
+    dataset = inner_dataset(cfg.test_dataloader.dataset)
+    if 'tta_pipeline' not in cfg:
+        *transforms, pack = deepcopy(dataset.pipeline)
+        views = [{'type': 'RandomFlip', 'prob': probability} for probability in (0.0, 1.0)]
+        meta_keys = dict.fromkeys((*pack.get('meta_keys', ('img_id', 'img_path')), *TTA_META_KEYS))
+        packs = [dict(pack, meta_keys=tuple(meta_keys))]
+        cfg.tta_pipeline = [*transforms, {'type': 'TestTimeAug', 'transforms': [views, packs]}]
+    cfg.model = ConfigDict(**cfg.get('tta_model', TTA_MODEL), module=cfg.model)
+    dataset.pipeline = cfg.tta_pipeline
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Test as the command line says.
+
+    Raises:
+        InputError: For an input that is missing or wrong, or an ``--out`` that is no pickle file.
+    """
+    args = parse_arguments(argv)
+    if args.out and not args.out.endswith(('.pkl', '.pickle')):
+        raise InputError(f'--out must end in .pkl or .pickle, but is {args.out}')
+    cfg = arguments.load_config(args)
+    arguments.require_checkpoint(args.checkpoint)
+    require_readable(cfg.test_dataloader.dataset)
+    cfg.load_from = args.checkpoint
+    if args.show or args.show_dir:
+        trigger_visualization_hook(cfg, args)
+    if args.tta:
+        use_tta(cfg)
+    setup_cache_size_limit_of_dynamo()
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    if args.out:
+        runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
+    runner.test()
+
+
+if __name__ == '__main__':
+    arguments.run(main)

@@ -1,0 +1,130 @@
+"""Ground truth as it is written in COCO and VOC files, before any filter of a data set class.
+
+Boxes are [x1, y1, x2, y2] in pixels of the image file.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from ..errors import InputError
+
+COCO_LISTS = ('images', 'annotations', 'categories')
+VOC_CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
+
+
+@dataclass
+class ImageTruth:
+    """One image file with its size (width, height) and its objects."""
+
+    path: Path
+    size: tuple[int, int]
+    boxes: list[list[float]] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Truth:
+    """One annotation file: the class names it declares (COCO) or uses (VOC), and its images."""
+
+    source: Path
+    classes: tuple[str, ...]
+    images: list[ImageTruth]
+
+
+def read_coco(annotation_file: Path, image_folder: Path) -> Truth:
+    """Read a COCO file.
+
+    Args:
+        annotation_file: The JSON file.
+        image_folder: What its ``file_name`` entries are relative to.
+
+    Raises:
+        InputError: If the file is missing, broken or not a COCO detection file; the message names the place.
+    """
+    content = _read_json(annotation_file)
+    if not isinstance(content, dict) or not isinstance(content.get('images'), list):
+        raise InputError(f"{annotation_file} is no COCO file: it has no list 'images'")
+    for key in COCO_LISTS[1:]:
+        if not isinstance(content.setdefault(key, []), list):
+            raise InputError(f'{annotation_file} is no COCO file: {key!r} is no list')
+    try:
+        names = {category['id']: category['name'] for category in content['categories']}
+        images = {
+            image['id']: ImageTruth(image_folder / image['file_name'], (image['width'], image['height']))
+            for image in content['images']
+        }
+    except (KeyError, TypeError) as error:
+        raise InputError(f'{annotation_file}: an image or category lacks {error}') from error
+    for annotation in content['annotations']:
+        _add_coco_object(annotation, images, names, annotation_file)
+    return Truth(annotation_file, tuple(names.values()), list(images.values()))
+
+
+def read_voc(list_file: Path, image_folder: Path, xml_folder: Path) -> Truth:
+    """Read the VOC annotations of the images that a list names.
+
+    Args:
+        list_file: One image name a line, such as ``ImageSets/Main/train.txt``.
+        image_folder: Folder of the ``.jpg`` files.
+        xml_folder: Folder of the ``.xml`` files.
+
+    Raises:
+        InputError: If the list or an annotation is missing or broken; the message names the file.
+    """
+    names = _read_text(list_file, 'image list').split()
+    images = [_read_xml(xml_folder / f'{name}.xml', image_folder / f'{name}.jpg') for name in names]
+    used = dict.fromkeys(name for image in images for name in image.names)
+    return Truth(list_file, tuple(used), images)
+
+
+def _read_text(path: Path, what: str) -> str:
+    if not path.is_file():
+        raise InputError(f'{what} not found: {path}')
+    try:
+        return path.read_text(encoding='utf-8')
+    except UnicodeDecodeError as error:
+        raise InputError(f'{path} is no text file: {error}') from error
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(_read_text(path, 'annotation file'))
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f'broken JSON in {path}, line {error.lineno}, column {error.colno}: {error.msg}'
+        ) from error
+
+
+def _add_coco_object(annotation: Any, images: dict, names: dict, source: Path) -> None:
+    try:
+        _ = annotation['id'], annotation['area']  # CocoDataset reads both
+        image, name = images[annotation['image_id']], names[annotation['category_id']]
+        x, y, width, height = (float(value) for value in annotation['bbox'])
+    except (KeyError, TypeError, ValueError) as error:
+        what = annotation.get('id', annotation) if isinstance(annotation, dict) else annotation
+        raise InputError(
+            f'{source}: annotation {what} needs id, area, image_id of an image, category_id of a category '
+            f'and a bbox of four numbers, but lacks or has wrong: {error}'
+        ) from error
+    image.boxes.append([x, y, x + width, y + height])
+    image.names.append(name)
+
+
+def _read_xml(path: Path, image_path: Path) -> ImageTruth:
+    try:
+        root = ElementTree.fromstring(_read_text(path, 'annotation file'))  # noqa: S314  (as mmdet reads it)
+    except ElementTree.ParseError as error:
+        raise InputError(f'broken XML in {path}: {error}') from error
+    try:
+        width, height = (int(root.findtext(f'size/{key}', '0')) for key in ('width', 'height'))
+        image = ImageTruth(image_path, (width, height))
+        for item in root.iter('object'):
+            corners = [item.findtext(f'bndbox/{key}', '') for key in VOC_CORNERS]
+            image.boxes.append([float(corner) - 1 for corner in corners])
+            image.names.append(item.findtext('name', '').strip())
+    except ValueError as error:
+        raise InputError(f'{path}: size and bndbox need numbers: {error}') from error
+    return image

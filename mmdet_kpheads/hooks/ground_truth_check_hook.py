@@ -1,0 +1,86 @@
+"""Watches the labels and boxes that a training really sees."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from ..errors import InputError
+from ..ground_truth import IGNORE_LABEL
+from ..registry import HOOKS
+from .class_check_hook import heads_with_classes
+
+BAD_LABELS = 'train/num_bad_labels'
+DROPPED_BOXES = 'train/num_dropped_boxes'
+
+
+@HOOKS.register_module()
+class GroundTruthCheckHook(Hook):
+    """Stops at a label that the head has no class for; warns of boxes that were dropped.
+
+    Labels are looked at before the step, while they are still on the CPU: this costs no device sync. What a
+    head counted on the device (``num_bad_labels``, ``num_dropped_boxes``) is read every ``interval`` steps.
+
+    Args:
+        interval: Steps between two looks at the counts.
+    """
+
+    priority = 'BELOW_NORMAL'  # after the counts of the step are in the message hub
+
+    def __init__(self, interval: int = 50) -> None:
+        self.interval = interval
+        self.heads: list[tuple[str, int]] = []
+
+    def before_train(self, runner: Runner) -> None:
+        """Note the heads and their number of classes."""
+        self.heads = list(heads_with_classes(runner.model))
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Check the labels of a batch.
+
+        Raises:
+            InputError: For a label outside [0, num_classes) other than the ignore label.
+        """
+        if not self.heads or not isinstance(data_batch, Mapping):
+            return
+        head, num_classes = min(self.heads, key=lambda item: item[1])
+        for sample in data_batch.get('data_samples') or ():
+            labels = sample.gt_instances.labels
+            bad = labels[((labels < 0) & (labels != IGNORE_LABEL)) | (labels >= num_classes)]
+            if len(bad):
+                image = sample.get('img_path', 'no path')
+                raise InputError(bad_label_message(int(bad[0]), head, num_classes, image))
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+    ) -> None:
+        """Read the counts of the last ``interval`` steps.
+
+        Raises:
+            InputError: If the head met labels that it has no class for.
+        """
+        if not self.every_n_train_iters(runner, self.interval):
+            return
+        if bad := self._count(runner, BAD_LABELS):
+            raise InputError(
+                f'{bad:g} labels outside [0, num_classes) in {self.interval} steps: {self.heads}'
+            )
+        if dropped := self._count(runner, DROPPED_BOXES):
+            runner.logger.warning(
+                f'{dropped:g} boxes dropped in the last {self.interval} steps: not finite, or without area '
+                'inside the image; tools/check_dataset.py names them'
+            )
+
+    def _count(self, runner: Runner, key: str) -> float:
+        scalars = runner.message_hub.log_scalars
+        if key not in scalars:
+            return 0.0
+        history, _ = scalars[key].data
+        return float(sum(float(value) for value in history[-self.interval :]))
+
+
+def bad_label_message(label: int, head: str, num_classes: int, image: str) -> str:
+    """Say what is wrong with a label."""
+    rule = f'>= num_classes {num_classes}' if label >= 0 else '< 0'
+    return f'label {label} {rule} in {head}, image {image}: compare num_classes with metainfo.classes'
