@@ -25,7 +25,8 @@ NAME = 'mmcv._ext'
 CURE = (
     'This mmcv has no compiled ops, and mmdet_kpheads stands in for the common ones only. To compile '
     'mmcv next to the installed torch: pip install --no-build-isolation --no-cache-dir --no-deps '
-    '--force-reinstall onedl-mmcv==2.3.6 (about 20 minutes; needs a C++ compiler, setuptools, wheel and, for CUDA, nvcc)'
+    '--force-reinstall onedl-mmcv==2.3.6 (about 20 minutes; needs a C++ compiler, setuptools, wheel and, '
+    'for CUDA, nvcc)'
 )
 COLUMN_LIMIT = 2**26  # values of the sampled columns held at a time by a deformable convolution: 256 MiB
 PROVIDED: dict[str, Callable] = {}
@@ -57,11 +58,16 @@ def provide() -> bool:
     except ImportError as error:  # compiled for another torch or Python
         message = f'the compiled ops of mmcv do not load, plain torch takes their place: {error}'
         warnings.warn(message, stacklevel=2)
-    module = StandIn(NAME, 'Stand-in by mmdet_kpheads: mmcv ops in plain torch.')
-    module.__spec__ = ModuleSpec(NAME, None, origin='mmdet_kpheads')
-    module.__dict__.update(PROVIDED)
-    sys.modules[NAME] = module
+    sys.modules[NAME] = sys.modules['mmcv'].__dict__['_ext'] = stand_in()
     return True
+
+
+def stand_in() -> StandIn:
+    """Make the module."""
+    module = StandIn(NAME, 'Stand-in by mmdet_kpheads: mmcv ops in plain torch.')
+    module.__spec__ = ModuleSpec(NAME, None, origin='mmdet_kpheads')  # find_spec looks for it
+    module.__dict__.update(PROVIDED)
+    return module
 
 
 def _provided(function: Callable) -> Callable:

@@ -69,7 +69,7 @@ def _problem(module: str) -> str | None:
             if error.name == module
             else f'{module} needs {error.name}, which is missing'
         )
-    except (ImportError, AssertionError, AttributeError, metadata.PackageNotFoundError) as error:
+    except (ImportError, AssertionError, AttributeError) as error:
         return f'{module} does not import: {error}'  # mmdet and mmcv check one another's versions with assert
     if not _parts(low) <= _parts(version) < _parts(high):
         return f'{module} {version} does not fit: needs >={low},<{high}'

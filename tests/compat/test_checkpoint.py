@@ -1,0 +1,234 @@
+"""Train, resume and load with the installed mmengine, and files that try to run code."""
+
+import pickle
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from mmengine.hooks import EMAHook
+from mmengine.logging import HistoryBuffer, MessageHub
+from mmengine.model import BaseModel
+from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
+from mmengine.runner import Runner, load_checkpoint
+from mmengine.runner import checkpoint as mmengine_checkpoint
+from torch import nn
+
+from mmdet_kpheads.compat import checkpoint
+
+SCHEDULES: list[dict] = [
+    {'type': 'LinearLR', 'start_factor': 0.1, 'by_epoch': False, 'end': 4},
+    {'type': 'MultiStepLR', 'milestones': [1, 2]},
+    {'type': 'CosineAnnealingLR', 'T_max': 3},
+    {'type': 'PolyLR', 'end': 3},
+    {'type': 'OneCycleLR', 'eta_max': 0.1, 'total_steps': 20, 'by_epoch': False},
+    {'type': 'OneCycleLR', 'eta_max': 0.1, 'total_steps': 20, 'by_epoch': False, 'anneal_strategy': 'linear'},
+    {'type': 'CosineRestartLR', 'periods': [2, 3], 'restart_weights': [1, 1], 'eta_min': 0.0},
+    {'type': 'ReduceOnPlateauLR', 'monitor': 'score', 'rule': 'greater'},
+]
+
+
+class Model(BaseModel):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 1)
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        out = self.layer(inputs)
+        return {'loss': out.square().mean()} if mode == 'loss' else [out]
+
+
+class Score:
+    """An evaluator whose figures are NumPy's."""
+
+    def process(self, data_samples, data_batch=None):
+        pass
+
+    def evaluate(self, size):
+        return {'score': np.float64(0.5)}
+
+
+def runner(work_dir, schedule, epochs, **options):
+    torch.manual_seed(0)
+    data: Any = [{'inputs': torch.randn(2)} for _ in range(4)]
+    loader: Any = torch.utils.data.DataLoader(data, batch_size=2)
+    return Runner(
+        model=Model(),
+        work_dir=str(work_dir),
+        train_dataloader=loader,
+        train_cfg={'by_epoch': True, 'max_epochs': epochs, 'val_interval': 1},
+        val_dataloader=loader,
+        val_cfg={},
+        val_evaluator=[],
+        optim_wrapper={'optimizer': {'type': 'AdamW', 'lr': 0.01}},
+        param_scheduler=dict(schedule),
+        default_hooks={
+            'checkpoint': {'type': 'CheckpointHook', 'interval': 1, 'save_best': 'score', 'rule': 'greater'}
+        },
+        custom_hooks=[EMAHook()],
+        default_scope='mmengine',
+        experiment_name=f'test_{np.random.default_rng().integers(1 << 60)}',  # message hubs are kept by name
+        **options,
+    )
+
+
+@pytest.fixture(autouse=True)
+def own_message_hubs():
+    """Leave no experiment behind for other tests."""
+    before = dict(MessageHub._instance_dict)
+    yield
+    MessageHub._instance_dict.clear()
+    MessageHub._instance_dict.update(before)
+
+
+@pytest.fixture(autouse=True)
+def numpy_score(monkeypatch):
+    from mmengine.evaluator import Evaluator
+
+    monkeypatch.setattr(Evaluator, 'process', Score.process)
+    monkeypatch.setattr(Evaluator, 'evaluate', Score.evaluate)
+
+
+@pytest.mark.parametrize('schedule', SCHEDULES, ids=lambda s: f'{s["type"]} {s.get("anneal_strategy", "")}')
+def test_train_resume_and_load(tmp_path, schedule):
+    first = runner(tmp_path, schedule, epochs=1)
+    first.train()
+    saved = tmp_path / 'epoch_1.pth'
+    plain = torch.load(saved, weights_only=True)
+    assert {'state_dict', 'optimizer', 'param_schedulers', 'message_hub', 'ema_state_dict'} <= set(plain)
+    assert plain['message_hub']['runtime_info']['best_score'] == 0.5
+    again = runner(tmp_path / 'more', schedule, epochs=2, load_from=str(saved), resume=True)
+    again.train()
+    assert again.epoch == 2
+    assert len(again.message_hub.get_scalar('train/loss').data[0]) == 4  # 2 of the first run, 2 of the second
+    model = Model()
+    load_checkpoint(model, str(tmp_path / 'more' / 'epoch_2.pth'))
+    torch.testing.assert_close(
+        model.state_dict(), torch.load(tmp_path / 'more' / 'epoch_2.pth')['state_dict']
+    )
+
+
+def test_a_history_keeps_its_statistics(tmp_path):
+    torch.save({'loss': HistoryBuffer([1.0, 3.0], [1, 1])}, tmp_path / 'a.pth')
+    history = checkpoint.load(tmp_path / 'a.pth')['loss']
+    assert history.statistics('mean') == 2.0
+    assert history.statistics('max') == 3.0
+
+
+@pytest.mark.parametrize('code', checkpoint.NUMBER_TYPES)
+def test_numpy_numbers_and_arrays_of_every_kind(tmp_path, code):
+    value = np.ones(3, dtype=code)
+    torch.save({'array': value, 'number': value[0]}, tmp_path / 'a.pth')
+    loaded = checkpoint.load(str(tmp_path / 'a.pth'))
+    np.testing.assert_array_equal(loaded['array'], value)
+    assert loaded['number'] == value[0]
+
+
+@pytest.mark.parametrize('package', [b'numpy.core', b'numpy._core'])
+def test_files_of_either_numpy_load(tmp_path, package):
+    """NumPy 1 and 2 name the same functions differently, and checkpoints outlive the version that wrote them."""
+    torch.save({'array': np.arange(3.0), 'number': np.float64(2.5)}, tmp_path / 'new.pth')
+    with zipfile.ZipFile(tmp_path / 'new.pth') as new, zipfile.ZipFile(tmp_path / 'old.pth', 'w') as old:
+        for name in new.namelist():
+            content = new.read(name)
+            if name.endswith('data.pkl'):
+                assert len(re.findall(rb'numpy\._?core\.multiarray', content)) == 2
+                content = re.sub(rb'numpy\._?core', package, content)
+            old.writestr(name.replace('new/', 'old/'), content)
+    loaded = checkpoint.load(str(tmp_path / 'old.pth'))
+    assert loaded['array'].tolist() == [0, 1, 2]
+    assert loaded['number'] == 2.5
+
+
+class Hostile:
+    """A pickle that makes a file when it is loaded."""
+
+    def __init__(self, function, *arguments):
+        self.what = function, arguments
+
+    def __reduce__(self):
+        return self.what
+
+
+def write_torch(value, path):
+    torch.save({'state_dict': {}, 'meta': value}, path)
+
+
+def write_legacy(value, path):
+    torch.save({'state_dict': {}, 'meta': value}, path, _use_new_zipfile_serialization=False)
+
+
+def write_pickle(value, path):
+    Path(path).write_bytes(pickle.dumps({'state_dict': {}, 'meta': value}, protocol=2))
+
+
+@pytest.mark.parametrize('write', [write_torch, write_legacy, write_pickle])
+@pytest.mark.parametrize(
+    ('function', 'named'),
+    [(eval, 'eval'), (Path.touch, 'Path|getattr'), (exec, 'exec')],
+    ids=['eval', 'touch', 'exec'],
+)
+@pytest.mark.parametrize(
+    'read', [lambda p: load_checkpoint(Model(), p), lambda p: torch.load(p, weights_only=True)]
+)
+def test_a_hostile_pickle_is_refused_and_nothing_runs(tmp_path, write, function, named, read):
+    marker = tmp_path / 'marker'
+    code = f'open({str(marker)!r}, "w").close()'
+    path = str(tmp_path / 'hostile.pth')
+    write(Hostile(function, marker if function is Path.touch else code), path)
+    with pytest.raises((ValueError, pickle.UnpicklingError), match=named):
+        read(path)
+    assert not marker.exists()
+
+
+def test_the_error_names_file_and_global(tmp_path):
+    path = str(tmp_path / 'hostile.pth')
+    write_torch(Hostile(eval, '1'), path)
+    with pytest.raises(ValueError, match=r"hostile.pth' is refused: it asks for (builtins\.)?eval"):
+        load_checkpoint(Model(), path)
+
+
+def test_resume_refuses_it_too(tmp_path):
+    path = str(tmp_path / 'hostile.pth')
+    write_torch(Hostile(eval, '1'), path)
+    with pytest.raises(ValueError, match='is refused: it asks for'):
+        runner(tmp_path, SCHEDULES[1], 1, load_from=path, resume=True).train()
+
+
+@pytest.mark.parametrize(
+    ('owner', 'name'),
+    [
+        (HistoryBuffer, '__init__'),
+        (HistoryBuffer, '_statistics_methods'),
+        (OneCycleParamScheduler, '__dict__'),
+    ],
+)
+def test_getattr_gives_the_named_functions_only(tmp_path, owner, name):
+    write_torch(Hostile(getattr, owner, name), tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match=rf'asks for {owner.__name__}\.{name}, which is no data'):
+        checkpoint.load(str(tmp_path / 'a.pth'))
+
+
+def test_no_file():
+    with pytest.raises(FileNotFoundError, match=r'nowhere\.pth'):
+        load_checkpoint(Model(), 'nowhere.pth')
+
+
+def test_a_broken_file_is_named(tmp_path):
+    (tmp_path / 'broken.pth').write_bytes(b'not a checkpoint')
+    with pytest.raises(ValueError, match=r'broken.pth.* is refused'):
+        load_checkpoint(Model(), str(tmp_path / 'broken.pth'))
+
+
+def test_downloads_are_read_as_data(tmp_path, monkeypatch):
+    """torch.hub would run the pickle of a download unless told not to."""
+    marker = tmp_path / 'marker'
+    write_torch(Hostile(eval, f'open({str(marker)!r}, "w").close()'), tmp_path / 'remote.pth')
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'home'))
+    url = (tmp_path / 'remote.pth').as_uri()
+    with pytest.raises(ValueError, match=r'remote.pth.* is refused: it asks for'):
+        mmengine_checkpoint.load_from_http(url)
+    assert not marker.exists()

@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mmdet_kpheads.compat import configs
+
+
+@pytest.fixture
+def packed(tmp_path, monkeypatch):
+    """Our package, as from a wheel, with one config."""
+    root = tmp_path / 'mmdet_kpheads'
+    folder = root / '.mim' / 'configs' / 'centernet'
+    folder.mkdir(parents=True)
+    (folder / 'small.py').write_text("model = dict(type='CenterNet', depth=18)\n")
+    monkeypatch.setattr(configs, 'PACKAGE_ROOT', root)
+    return root
+
+
+def derived(tmp_path, base):
+    config = tmp_path / 'mine.py'
+    config.write_text(f"_base_ = ['{base}']\nmodel = dict(depth=34)\n")
+    return str(config)
+
+
+def test_a_base_in_the_wheel(packed, tmp_path):
+    config = Config.fromfile(derived(tmp_path, 'mmdet_kpheads::centernet/small.py'))
+    assert config.model == {'type': 'CenterNet', 'depth': 34}  # no _scope_: the type stays mmdet's
+
+
+def test_a_base_in_the_checkout(packed, tmp_path):
+    (packed / '.mim').rename(tmp_path / 'was')
+    folder = tmp_path / 'configs' / 'centernet'
+    folder.mkdir(parents=True)
+    (folder / 'small.py').write_text("model = dict(type='CenterNet', depth=50)\n")
+    config = Config.fromfile(derived(tmp_path, 'mmdet_kpheads::centernet/small.py'))
+    assert config.model.depth == 34
+    assert configs.configs_root() == tmp_path / 'configs'
+
+
+def test_this_checkout_has_configs():
+    assert configs.configs_root().is_dir()
+
+
+def test_a_base_of_mmdet(tmp_path):
+    """mmengine 0.10.7 by itself needs pkg_resources for this, which setuptools 82 no longer has."""
+    config = Config.fromfile(derived(tmp_path, 'mmdet::_base_/models/retinanet_r50_fpn.py'))
+    assert config.model.type == 'RetinaNet'
+    assert config.model._scope_ == 'mmdet'
+
+
+def test_a_local_base(tmp_path):
+    (tmp_path / 'base.py').write_text('model = dict(depth=18, width=1)\n')
+    assert Config.fromfile(derived(tmp_path, './base.py')).model == {'depth': 34, 'width': 1}
+
+
+def test_a_missing_base_names_the_file(packed, tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=r'mmdet_kpheads::centernet/smal.py in .*mine.py: there is no'
+    ):
+        Config.fromfile(derived(tmp_path, 'mmdet_kpheads::centernet/smal.py'))
+
+
+def test_another_package_is_left_to_mmengine(tmp_path):
+    with pytest.raises((AssertionError, ModuleNotFoundError, ValueError)):
+        configs.get_cfg_path('no_such_package::a/b.py', str(Path(tmp_path) / 'mine.py'))

@@ -1,0 +1,117 @@
+"""The doctor and the runner as a user calls them: in a process of their own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import mmdet
+import pytest
+import torch
+
+from mmdet_kpheads import doctor, run
+from mmdet_kpheads.compat import mmcv_ext
+from mmdet_kpheads.compat.mmcv_ext import StandIn
+
+ROOT = Path(__file__).parents[2]
+MMDET_TOOLS = Path(mmdet.__file__).parent / '.mim' / 'tools'
+
+
+def call(*arguments, path='', cwd=None):
+    """Run Python; the package is found from any folder, ``path`` first."""
+    environment = {
+        **os.environ,
+        'PYTHONPATH': os.pathsep.join([str(path), str(ROOT)]),
+        'OMP_NUM_THREADS': '1',
+    }
+    return subprocess.run(
+        [sys.executable, '-W', 'ignore', *arguments],
+        env=environment,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_doctor_on_a_usable_stack(capsys):
+    assert doctor.main() == 0
+    printed = capsys.readouterr().out
+    assert f'torch        {torch.__version__}' in printed
+    for name in ('python', 'torchvision', 'mmengine', 'mmcv', 'mmdet'):
+        assert f'\n{name} ' in f'\n{printed}'
+    assert 'mmdet_kpheads is usable.' in printed
+
+
+def test_doctor_tells_where_ops_come_from(monkeypatch):
+    monkeypatch.setattr(doctor.mmcv_ext, 'provide', lambda: True)
+    monkeypatch.setattr(doctor, 'torchvision_ops', lambda device: object())
+    lines = '\n'.join(doctor.report()[0])
+    assert 'softnms                 plain torch' in lines
+    assert 'modulated_deform_conv   torchvision' in lines
+    assert 'any other               missing' in lines
+    monkeypatch.setattr(doctor.mmcv_ext, 'provide', lambda: False)
+    assert 'compiled (mmcv._ext); nothing is replaced' in '\n'.join(doctor.report()[0])
+
+
+def test_doctor_runs_without_mmdet_and_the_package_does_not(tmp_path):
+    missing = 'raise ModuleNotFoundError("No module named \'mmdet\'", name="mmdet")'
+    (tmp_path / 'mmdet.py').write_text(missing)
+    seen = call('-m', 'mmdet_kpheads.doctor', path=tmp_path)
+    assert seen.returncode == 1
+    assert seen.stderr == ''
+    assert 'PROBLEM mmdet is missing' in seen.stdout
+    assert 'pip install "mmdet-kpheads[onedl]"' in seen.stdout
+    package = call('-c', 'import mmdet_kpheads', path=tmp_path)
+    assert package.returncode == 1
+    assert 'ImportError: mmdet_kpheads cannot be used:\n- mmdet is missing' in package.stderr
+
+
+def test_run_prepares_and_runs_a_script(tmp_path):
+    (tmp_path / 'neighbour.py').write_text('NAME = "beside the script"')
+    (tmp_path / 'script.py').write_text(
+        'import sys\n'
+        'from mmcv import ops\n'  # before any config is read, as mmdet's test.py
+        'import neighbour\n'
+        'if __name__ == "__main__":\n'
+        '    print(sys.argv[1:], neighbour.NAME, sys.modules["mmcv._ext"].__name__)\n'
+        '    sys.exit(3)\n'
+    )
+    folder = tmp_path / 'elsewhere'
+    folder.mkdir()
+    seen = call('-m', 'mmdet_kpheads.run', '../script.py', '--work-dir', 'x', cwd=folder)
+    assert seen.stdout == "['--work-dir', 'x'] beside the script mmcv._ext\n", seen.stderr
+    assert seen.returncode == 3
+
+
+@pytest.mark.parametrize('tool', ['train.py', 'test.py'])
+def test_run_starts_the_scripts_of_mmdet(tool):
+    seen = call('-m', 'mmdet_kpheads.run', str(MMDET_TOOLS / tool), '--help')
+    assert seen.returncode == 0, seen.stderr
+    assert '--work-dir' in seen.stdout
+
+
+def test_run_under_torchrun(tmp_path):
+    (tmp_path / 'script.py').write_text(
+        'import os, sys\nfrom mmcv import ops\nprint(os.environ["WORLD_SIZE"], sys.argv[1:])\n'
+    )
+    launch = ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '1']
+    seen = call(*launch, '-m', 'mmdet_kpheads.run', str(tmp_path / 'script.py'), 'config.py')
+    assert "1 ['config.py']" in seen.stdout, seen.stderr
+
+
+@pytest.mark.parametrize('arguments', [[], ['-h']])
+def test_run_without_a_script_says_how(arguments):
+    with pytest.raises(SystemExit, match=r'usage: python -m mmdet_kpheads\.run'):
+        run.main(arguments)
+
+
+def test_run_names_a_missing_script():
+    with pytest.raises(SystemExit, match=r"there is no script 'tools/trian.py'"):
+        run.main(['tools/trian.py', 'config.py'])
+
+
+def test_stand_in_is_not_used_where_ops_are_compiled():
+    code = 'import mmdet_kpheads, sys; print(type(sys.modules["mmcv._ext"]).__name__)'
+    used = call('-c', code).stdout.strip()
+    assert (used == StandIn.__name__) == isinstance(sys.modules[mmcv_ext.NAME], StandIn)

@@ -1,0 +1,79 @@
+import pytest
+import torch
+
+from mmdet_kpheads.ops import roi_align
+
+from . import reference
+
+
+def scene():
+    x = torch.randn(2, 3, 9, 7)
+    corner = torch.rand(12, 2) * 30 - 8
+    rois = torch.cat([torch.arange(12.0)[:, None] % 2, corner, corner + torch.rand(12, 2) * 30], 1)
+    return x, rois
+
+
+def test_by_hand():
+    """The features are the column number. A box over columns 1 to 5 (cell centres at halves) in two bins.
+
+    The bins are [1, 3] and [3, 5] with middles 2 and 4, which lie at features 1.5 and 3.5; max takes the
+    points at 2.5 and 4.5, features 2 and 4.
+    """
+    x = torch.arange(6.0).expand(1, 1, 6, 6)
+    roi = torch.tensor([[0.0, 1, 1, 5, 5]])
+    assert roi_align(x, roi, (1, 2)).flatten().tolist() == [1.5, 3.5]
+    assert roi_align(x, roi, (1, 2), pool_mode='max').flatten().tolist() == [2.0, 4.0]
+    assert roi_align(x, roi * 4, (1, 2), 0.25).flatten().tolist() == [1.5, 3.5]
+    assert roi_align(x, roi, (1, 2), aligned=False).flatten().tolist() == [2.0, 4.0]
+
+
+@pytest.mark.parametrize('mode', ['avg', 'max'])
+@pytest.mark.parametrize('ratio', [0, 1, 3])
+@pytest.mark.parametrize('aligned', [True, False])
+def test_equals_the_loop(mode, ratio, aligned):
+    x, rois = scene()
+    out = roi_align(x, rois, (3, 2), 0.3, ratio, mode, aligned)
+    expected = reference.roi_align(x, rois, (3, 2), 0.3, ratio, mode, aligned)
+    torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('mode', ['avg', 'max'])
+def test_gradient(mode):
+    x, rois = scene()
+    x = x.double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda t: roi_align(t, rois, (2, 2), 0.3, 0, mode), (x,), fast_mode=True)
+
+
+@pytest.mark.parametrize('mode', ['avg', 'max'])
+def test_boxes_without_points_are_zero(mode):
+    """No size, turned round, NaN and far outside."""
+    x = torch.ones(1, 1, 4, 4)
+    nan = torch.nan
+    rois = torch.tensor([[0.0, 2, 2, 2, 2], [0, 3, 3, 1, 1], [0, nan, nan, nan, nan], [0, 90, 90, 99, 99]])
+    out = roi_align(x, rois, (2, 2), pool_mode=mode)
+    assert out.shape == (4, 1, 2, 2)
+    assert out.abs().max() == 0
+
+
+@pytest.mark.parametrize('mode', ['avg', 'max'])
+def test_no_boxes(mode):
+    x = torch.randn(1, 3, 4, 4, requires_grad=True)
+    out = roi_align(x, torch.zeros(0, 5), (2, 3), pool_mode=mode)
+    assert out.shape == (0, 3, 2, 3)
+
+
+def test_half_precision():
+    x, rois = scene()
+    out = roi_align(x.half(), rois.half(), (2, 2), 0.3)
+    assert out.dtype == torch.float16
+    assert torch.equal(out, roi_align(x.half().float(), rois.half().float(), (2, 2), 0.3).half())
+
+
+def test_errors():
+    x, rois = scene()
+    with pytest.raises(ValueError, match=r'x must have the shape \(B, C, H, W\)'):
+        roi_align(x[0], rois, (2, 2))
+    with pytest.raises(ValueError, match=r'rois must have the shape \(K, 5\).*got \(12, 4\)'):
+        roi_align(x, rois[:, 1:], (2, 2))
+    with pytest.raises(ValueError, match="pool_mode must be 'avg' or 'max', got 'sum'"):
+        roi_align(x, rois, (2, 2), pool_mode='sum')
