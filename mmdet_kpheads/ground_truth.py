@@ -3,7 +3,7 @@
 Shape legend: B images, N boxes of the fullest image and 2 spare rows, M ignore boxes likewise.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -58,7 +58,7 @@ class GroundTruth(NamedTuple):
         labels = [image.labels for image in instances]
         none = boxes[0].new_zeros(0, 4)
         ignore_boxes = [none if image is None else _plain(image.bboxes) for image in ignored or [None] * len(boxes)]
-        sizes = [tuple(meta.get('img_shape', meta.get('batch_input_shape')))[:2] for meta in img_metas]
+        sizes = [image_size(meta) for meta in img_metas]
         return cls.from_tensors(boxes, labels, sizes, num_classes, owner, ignore_boxes)
 
     @classmethod
@@ -93,6 +93,12 @@ class GroundTruth(NamedTuple):
             num_dropped_boxes=(present & ~ignore & ~usable).sum(dtype=torch.float32),
             num_bad_labels=bad_label.sum(dtype=torch.float32),
         )
+
+
+def image_size(meta: Mapping[str, Any]) -> tuple[int, int]:
+    """(height, width) of an image inside the network input, in pixels: its ``img_shape``, else the whole input."""
+    height, width = meta['img_shape' if 'img_shape' in meta else 'batch_input_shape'][:2]
+    return height, width
 
 
 def check_labels(labels: Tensor, bad: Tensor, num_classes: int, owner: str) -> None:

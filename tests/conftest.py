@@ -5,6 +5,8 @@ import torch
 
 import mmdet_kpheads  # noqa: F401
 
+torch.set_num_threads(1)  # small tensors: a second thread costs more than it gives
+
 
 @pytest.fixture(autouse=True)
 def fixed_seed():

@@ -10,7 +10,8 @@ STRIDE = 4
 def instances(boxes, labels) -> InstanceData:
     """Boxes as a list of xyxy rows, labels as a list."""
     return InstanceData(
-        bboxes=torch.as_tensor(boxes, dtype=torch.float32).reshape(-1, 4), labels=torch.as_tensor(labels).long().reshape(-1)
+        bboxes=torch.as_tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+        labels=torch.as_tensor(labels).long().reshape(-1),
     )
 
 

@@ -24,7 +24,11 @@ def small_detector(head: str, num_classes: int, **head_options):
             norm_eval=False,
         ),
         neck=dict(
-            type='mmdet.CTResNetNeck', in_channels=32, num_deconv_filters=(16, 8), num_deconv_kernels=(4, 4), use_dcn=False
+            type='mmdet.CTResNetNeck',
+            in_channels=32,
+            num_deconv_filters=(16, 8),
+            num_deconv_kernels=(4, 4),
+            use_dcn=False,
         ),
         bbox_head=dict(type=head, num_classes=num_classes, in_channels=8, feat_channels=8, **head_options),
         test_cfg=dict(topk=100, local_maximum_kernel=3, max_per_img=100),
@@ -45,6 +49,7 @@ def samples_of(images, size):
 def total_loss(model, images, size, step):
     """Summed training loss of one batch of images made from a seed."""
     inputs = torch.randn(len(images), 3, size, size, generator=torch.Generator().manual_seed(step))
+    inputs = inputs.to(images[0].bboxes.device)
     losses = model.loss(inputs, samples_of(images, size))
     return sum(value for name, value in losses.items() if 'loss' in name)
 

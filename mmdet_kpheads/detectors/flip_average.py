@@ -29,8 +29,8 @@ class FlipAverage(BaseTTAModel):
         super().__init__(module, data_preprocessor)
         if not hasattr(self.module.bbox_head, 'average_flipped'):
             raise TypeError(
-                f'FlipAverage needs a head that averages its maps, but {type(self.module.bbox_head).__name__} does not; '
-                'use DetTTAModel with a TestTimeAug pipeline instead'
+                f'FlipAverage needs a head that averages its maps, but {type(self.module.bbox_head).__name__} does '
+                'not; use DetTTAModel with a TestTimeAug pipeline instead'
             )
 
     @torch.no_grad()

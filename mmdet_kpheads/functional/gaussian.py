@@ -86,9 +86,9 @@ def draw_gaussians(
     batch = heatmap.shape[0]
     window = (2 * max_radius + 1) ** 2
     boxes_at_once = max(1, WINDOW_CELLS_AT_ONCE // (window * batch))
-    parts = (tensor.split(boxes_at_once, dim=1) for tensor in (cells, radius, labels, valid))
-    for part in zip(*parts, strict=True):
-        _draw(heatmap, *part, max_radius)
+    for first in range(0, cells.shape[1], boxes_at_once):
+        part = slice(first, first + boxes_at_once)
+        _draw(heatmap, cells[:, part], radius[:, part], labels[:, part], valid[:, part], max_radius)
     return heatmap
 
 

@@ -16,7 +16,7 @@ from ..decoding.centre import decode_centres
 from ..decoding.flip import average_flipped_heat, average_flipped_offset, average_flipped_size
 from ..functional.gaussian import DEFAULT_MIN_OVERLAP, check_radius_options
 from ..functional.peaks import gather_cells
-from ..ground_truth import GroundTruth
+from ..ground_truth import GroundTruth, image_size
 from ..losses.build import build_loss, require_logits
 from ..registry import MODELS
 from ..targets.centre import CentreTargets, centre_targets
@@ -25,6 +25,9 @@ from .results import to_instances
 
 HEAT_PRIOR = 0.1  # probability at the start (CornerNet section 4.1, kept by CenterNet)
 REGRESSION_STD = 0.001  # CenterNet's initialisation of size and offset weights
+HEATMAP_LOSS = {'type': 'GaussianFocalLoss', 'loss_weight': 1.0}  # the three weights: CenterNet section 3
+SIZE_LOSS = {'type': 'L1Loss', 'loss_weight': 0.1}
+OFFSET_LOSS = {'type': 'L1Loss', 'loss_weight': 1.0}
 SIZE_ENCODINGS = ('linear', 'log')
 TEST_DEFAULTS = {'topk': 100, 'local_maximum_kernel': 3, 'max_per_img': 100, 'score_thr': 0.0, 'nms': None}
 MAX_LOG_SIZE = 10.0  # exp(10) = 22026 cells: beyond any map, and finite
@@ -70,9 +73,9 @@ class CenterNetHead(BaseDenseHead):
         in_channels: int,
         feat_channels: int,
         num_classes: int,
-        loss_center_heatmap: dict = dict(type='GaussianFocalLoss', loss_weight=1.0),
-        loss_wh: dict | None = dict(type='L1Loss', loss_weight=0.1),
-        loss_offset: dict = dict(type='L1Loss', loss_weight=1.0),
+        loss_center_heatmap: dict = HEATMAP_LOSS,
+        loss_wh: dict | None = SIZE_LOSS,
+        loss_offset: dict = OFFSET_LOSS,
         train_cfg: dict | None = None,
         test_cfg: dict | None = None,
         init_cfg: dict | list | None = None,
@@ -116,7 +119,7 @@ class CenterNetHead(BaseDenseHead):
     def init_weights(self) -> None:
         """Heat bias for a prior of 0.1; small weights in the size and offset branches."""
         super().init_weights()
-        self.heatmap_head[-1].bias.data.fill_(bias_init_with_prob(HEAT_PRIOR))
+        nn.init.constant_(self.heatmap_head.get_parameter('2.bias'), bias_init_with_prob(HEAT_PRIOR))
         for branch in (self.wh_head, self.offset_head):
             for module in branch.modules():
                 if isinstance(module, nn.Conv2d):
@@ -213,7 +216,11 @@ class CenterNetHead(BaseDenseHead):
         return size.clamp(max=MAX_LOG_SIZE).exp() if self.size_encoding == 'log' else size
 
     def get_targets(
-        self, gt_bboxes: Sequence[Tensor], gt_labels: Sequence[Tensor], feat_shape: Sequence[int], img_shape: Sequence[int]
+        self,
+        gt_bboxes: Sequence[Tensor],
+        gt_labels: Sequence[Tensor],
+        feat_shape: Sequence[int],
+        img_shape: Sequence[int],
     ) -> tuple[dict[str, Tensor], Tensor]:
         """Dense target maps and their number of peaks, with mmdet's names and signature; for pictures and tests.
 
@@ -268,7 +275,7 @@ class CenterNetHead(BaseDenseHead):
         heat = center_heatmap_preds[0]
         input_size = tuple(batch_img_metas[0]['batch_input_shape'])
         extent = image_extents(batch_img_metas, heat.device)
-        padded = any('border' not in meta and tuple(meta['img_shape'][:2]) != input_size for meta in batch_img_metas)
+        padded = any('border' not in meta and image_size(meta) != input_size for meta in batch_img_metas)
         found = decode_centres(
             heat,
             self._decode_size(wh_preds[0]),
@@ -278,7 +285,7 @@ class CenterNetHead(BaseDenseHead):
             options['topk'],
             options['local_maximum_kernel'],
             options['score_thr'],
-            valid_cells(extent, heat.shape[-2:], input_size) if padded else None,
+            valid_cells(extent, (heat.shape[2], heat.shape[3]), input_size) if padded else None,
         )
         return to_instances(found, batch_img_metas, extent, rescale, options['nms'], options['max_per_img'])
 
@@ -299,7 +306,7 @@ def _boxes_around(offset: Tensor, size: Tensor) -> Tensor:
 
 
 def _averaged(loss: nn.Module, pred: Tensor, target: Tensor, trained: Tensor, divisor: Tensor) -> Tensor:
-    """Sum over what is trained, divided; the weight stays out of mmdet's losses, which would read it from the device."""
+    """Sum over what is trained, divided; mmdet's losses get no weight, for they would read it from the device."""
     total: Tensor = (loss(pred, target, reduction_override='none') * trained).sum()
     return total / divisor
 

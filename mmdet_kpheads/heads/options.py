@@ -7,6 +7,8 @@ import torch
 from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor
 
+from ..ground_truth import image_size
+
 
 def read_test_cfg(cfg: Mapping[str, Any] | None, defaults: Mapping[str, Any], owner: str) -> dict[str, Any]:
     """``defaults`` updated with ``cfg``.
@@ -62,7 +64,7 @@ def image_extents(metas: Iterable[Mapping[str, Any]], device: torch.device) -> T
             top, bottom, left, right = (float(side) for side in meta['border'])
             rows.append((left, top, right, bottom))
         else:
-            height, width = meta.get('img_shape', meta.get('batch_input_shape'))[:2]
+            height, width = image_size(meta)
             rows.append((0.0, 0.0, float(width), float(height)))
     return torch.tensor(rows).to(device, non_blocking=True)
 

@@ -50,4 +50,3 @@ def _one_image(
         boxes, scores, labels = kept[:, :4], kept[:, 4], labels[keep]
     limit = max_per_img if max_per_img > 0 else len(boxes)
     return InstanceData(bboxes=boxes[:limit], scores=scores[:limit], labels=labels[:limit])
-

@@ -31,7 +31,9 @@ def test_boxes_are_clipped_and_boxes_without_area_are_not_valid():
 
 
 def test_random_maps_give_proper_boxes_inside_the_image():
-    found = decode_centres(torch.randn(4, 3, 32, 32), torch.randn(4, 2, 32, 32) * 9, torch.rand(4, 2, 32, 32), (128, 128), EXTENT)
+    found = decode_centres(
+        torch.randn(4, 3, 32, 32), torch.randn(4, 2, 32, 32) * 9, torch.rand(4, 2, 32, 32), (128, 128), EXTENT
+    )
     boxes = found.boxes[found.valid]
     assert len(boxes) > 50
     assert (boxes[:, 2:] > boxes[:, :2]).all()

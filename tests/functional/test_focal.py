@@ -11,7 +11,8 @@ LOGITS = torch.tensor([-2.0, -0.5, 0.0, 0.5, 3.0, 7.0], dtype=torch.float64).vie
 @pytest.mark.parametrize(('alpha', 'gamma'), [(2, 4), (1, 1), (0.5, 2.5)])
 def test_every_cell_equals_the_formula(alpha, gamma):
     expected = [
-        reference.focal(x, y, alpha, gamma) for x, y in zip(LOGITS.flatten().tolist(), TARGETS.double().flatten().tolist())
+        reference.focal(x, y, alpha, gamma)
+        for x, y in zip(LOGITS.flatten().tolist(), TARGETS.double().flatten().tolist(), strict=True)
     ]
     loss = gaussian_focal_loss(LOGITS, TARGETS.double(), None, alpha, gamma)
     torch.testing.assert_close(loss.flatten(), torch.tensor(expected, dtype=torch.float64), rtol=1e-9, atol=0)

@@ -158,7 +158,7 @@ def test_radius_modes_change_the_heat_map_only():
 
 
 def test_giou_gradient_does_not_depend_on_the_scale():
-    """With log sizes, scaling box and prediction alike leaves the gradient of GIoU as it is; that of L1 grows with it."""
+    """With log sizes, scaling box and prediction alike leaves the gradient of GIoU as it is; that of L1 grows."""
     gradients = {}
     for kind, options in {
         'giou': dict(loss_wh=None, size_encoding='log', loss_bbox=dict(type='GIoULoss', loss_weight=1.0, eps=1e-9)),
@@ -284,7 +284,11 @@ def test_score_threshold_and_max_per_img_with_and_without_nms():
 
 
 def test_nan_heat_gives_nothing():
-    maps = flat(torch.full((1, CLASSES, CELLS, CELLS), torch.nan), torch.ones(1, 2, CELLS, CELLS), torch.ones(1, 2, CELLS, CELLS))
+    maps = flat(
+        torch.full((1, CLASSES, CELLS, CELLS), torch.nan),
+        torch.ones(1, 2, CELLS, CELLS),
+        torch.ones(1, 2, CELLS, CELLS),
+    )
     assert len(build().predict_by_feat(*maps, metas(1, SIZE))[0]) == 0
 
 

@@ -22,9 +22,9 @@ def test_equals_mmdet_on_probabilities():
 
 
 def test_options_out_of_range():
-    with pytest.raises(ValueError, match="reduction must be one of .* but got 'max'"):
+    with pytest.raises(ValueError, match=r"reduction must be one of .* but got 'max'"):
         GaussianFocalLoss(reduction='max')
-    with pytest.raises(ValueError, match="reduction must be one of .* but got 'max'"):
+    with pytest.raises(ValueError, match=r"reduction must be one of .* but got 'max'"):
         GaussianFocalLoss()(torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1), reduction_override='max')
     with pytest.raises(ValueError, match='avg_factor can not be used'):
         GaussianFocalLoss(reduction='sum')(torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1), avg_factor=1.0)

@@ -38,12 +38,16 @@ def test_dense_maps_equal_mmdet(size):
 
     images = [well_formed(7, 3, 96, seed) for seed in range(3)] + [instances([], [])]
     shape = (4, 3, size[0] // 4, size[1] // 4)
-    theirs, factor = CenterNetHead(4, 4, 3).get_targets([i.bboxes for i in images], [i.labels for i in images], shape, size)
+    theirs, factor = CenterNetHead(4, 4, 3).get_targets(
+        [i.bboxes for i in images], [i.labels for i in images], shape, size
+    )
     truth = GroundTruth.from_tensors([i.bboxes for i in images], [i.labels for i in images], [size] * 4, 3, 'SomeHead')
     targets = centre_targets(truth, torch.Size(shape), size, 0.3)
     assert targets.num_peaks == factor
     for name, ours in targets.dense().items():
-        torch.testing.assert_close(ours, theirs[name], rtol=1e-5, atol=1e-5, msg=lambda text, name=name: f'{name}: {text}')
+        torch.testing.assert_close(
+            ours, theirs[name], rtol=1e-5, atol=1e-5, msg=lambda text, name=name: f'{name}: {text}'
+        )
 
 
 def test_smaller_box_wins_a_shared_cell_in_any_order():

@@ -1,0 +1,57 @@
+import pytest
+import torch
+from mmengine.registry import DefaultScope
+
+from mmdet_kpheads.detectors import FlipAverage
+from tests.scenes import well_formed
+from tests.training import samples_of, small_detector
+
+SIZE, CLASSES = 64, 3
+
+
+def detector():
+    torch.manual_seed(5)
+    model = small_detector('mmdet_kpheads.CenterNetHead', CLASSES)
+    for branch in (model.bbox_head.wh_head, model.bbox_head.offset_head):
+        torch.nn.init.normal_(branch[-1].weight)
+    torch.nn.init.constant_(model.bbox_head.wh_head[-1].bias, 4.0)
+    return model.eval()
+
+
+def batch(images):
+    truth = [well_formed(2, CLASSES, SIZE) for _ in images]
+    return dict(inputs=list(images), data_samples=samples_of(truth, SIZE))
+
+
+def test_a_mirrored_image_gives_the_mirrored_boxes():
+    model = FlipAverage(detector())
+    images = (torch.rand(2, 3, SIZE, SIZE) * 255).to(torch.uint8)
+    found = model.test_step(batch(images))
+    mirrored = model.test_step(batch(images.flip(-1)))
+    for one, other in zip(found, mirrored, strict=True):
+        boxes, back = one.pred_instances, other.pred_instances
+        mirrored_x = SIZE - back.bboxes[:, [2, 0]]
+        restored = torch.stack((mirrored_x[:, 0], back.bboxes[:, 1], mirrored_x[:, 1], back.bboxes[:, 3]), 1)
+        # the network's sums differ by rounding between an image and its mirror, so that near ties may swap places
+        assert len(boxes) == len(back) > 10
+        torch.testing.assert_close(boxes.scores, back.scores)
+        nearest = (boxes.bboxes[:, None] - restored).abs().amax(-1) + (boxes.labels[:, None] != back.labels) * 1e6
+        assert nearest.min(1).values.max() < 1e-2
+    plain = detector().test_step(batch(images))
+    assert plain[0].pred_instances.scores[0] != found[0].pred_instances.scores[0]  # it did average
+
+
+def test_checkpoints_load_into_the_wrapped_detector_by_config():
+    from mmdet.registry import MODELS
+
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(dict(type='mmdet_kpheads.FlipAverage', module=detector()))
+    assert isinstance(model, FlipAverage)
+
+
+def test_a_head_without_maps_is_refused():
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = detector()
+        model.bbox_head = torch.nn.Identity()
+        with pytest.raises(TypeError, match='FlipAverage needs a head that averages its maps, but Identity does not'):
+            FlipAverage(model)
