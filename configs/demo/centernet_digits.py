@@ -94,5 +94,5 @@ param_scheduler = [
         eta_min_ratio=0.01,
         convert_to_iter_based=True),
 ]
-optim_wrapper = dict(optimizer=dict(lr=2e-3))
+optim_wrapper = dict(optimizer=dict(lr=4e-3))
 randomness = dict(seed=0)

@@ -4,7 +4,6 @@ import argparse
 import difflib
 import os
 import sys
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,6 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(main: Callable[[list[str] | None], None], argv: list[str] | None = None) -> None:
     """Call a command; an :class:`InputError` becomes one line and exit code 2."""
-    warnings.filterwarnings('ignore', message='Could not import OneDL')
     try:
         main(argv)
     except InputError as error:

@@ -7,8 +7,9 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
+
+import cv2
 
 from ..errors import InputError
 from .sources import Source, sources
@@ -27,54 +28,55 @@ def require_readable(cfg: Mapping[str, Any]) -> list[Truth]:
         The ground truth that was read, one for each annotation file.
 
     Raises:
-        InputError: For a missing or broken file, a data set without images or objects, class names that it
-            lacks, or a missing image; the message names the file.
+        InputError: For a missing or broken file and for what :func:`fatal_faults` finds; it names the file.
     """
     truths = []
     for source in sources(cfg):
         truth = source.read()
-        require_objects(truth)
-        require_classes(truth, source)
-        require_images(truth)
+        for fault in fatal_faults(truth, source):
+            raise InputError(fault)
         truths.append(truth)
     return truths
 
 
-def require_objects(truth: Truth) -> None:
-    """Raise ``InputError`` for a data set without images or without objects."""
+def fatal_faults(truth: Truth, source: Source) -> list[str]:
+    """List what makes a data set useless: no objects, class names that are not in it, missing images."""
+    return [fault for fault in (no_objects(truth), wrong_classes(truth, source), missing_images(truth)) if fault]
+
+
+def no_objects(truth: Truth) -> str | None:
+    """Name a data set without images or without objects."""
     if not truth.images:
-        raise InputError(f'{truth.source} is empty: it names no images')
+        return f'{truth.source} is empty: it names no images'
     if not any(image.boxes for image in truth.images):
-        raise InputError(f'{truth.source} is empty: its {len(truth.images)} images have no annotations')
+        return f'{truth.source} is empty: its {len(truth.images)} images have no annotations'
+    return None
 
 
-def require_classes(truth: Truth, source: Source) -> None:
-    """Raise ``InputError`` if the config asks for classes that the annotations do not know.
+def wrong_classes(truth: Truth, source: Source) -> str | None:
+    """Name the classes of the config that the annotations do not know.
 
     A COCO file must declare each class. VOC declares none: there one object of one class is enough.
     """
     unknown = [name for name in source.classes if name not in truth.classes]
-    if unknown and not (source.is_voc and len(unknown) < len(source.classes)):
-        raise InputError(
-            f'class names differ: the config has {listed(source.classes)}, '
-            f'{truth.source} has {listed(truth.classes)}; not found there: {listed(unknown)}'
-        )
+    if not unknown or (source.is_voc and len(unknown) < len(source.classes)):
+        return None
+    return (
+        f'class names differ: the config has {listed(source.classes)}, '
+        f'{truth.source} has {listed(truth.classes)}; not found there: {listed(unknown)}'
+    )
 
 
-def require_images(truth: Truth) -> None:
-    """Raise ``InputError`` that names the first missing image; reads folders, not files."""
+def missing_images(truth: Truth) -> str | None:
+    """Name the first missing image; reads folders, not files."""
     paths = [image.path for image in truth.images]
-    present = {
-        folder: set(os.listdir(folder)) for folder in {path.parent for path in paths} if folder.is_dir()
-    }
+    present = {folder: set(os.listdir(folder)) for folder in {path.parent for path in paths} if folder.is_dir()}
     missing = [path for path in paths if path.name not in present.get(path.parent, ())]
     if not missing:
-        return
+        return None
     if missing[0].parent not in present:
-        raise InputError(f'image folder not found: {missing[0].parent} (for {truth.source})')
-    raise InputError(
-        f'image not found: {missing[0]} ({len(missing)} of the {len(paths)} images that {truth.source} names)'
-    )
+        return f'image folder not found: {missing[0].parent} (for {truth.source})'
+    return f'image not found: {missing[0]} ({len(missing)} of the {len(paths)} images that {truth.source} names)'
 
 
 def listed(names: Any, limit: int = 12) -> str:
@@ -172,12 +174,10 @@ def report(truth: Truth, classes: tuple[str, ...], stride: int = 4, longer_side:
     return '\n'.join(lines)
 
 
-def image_size_faults(truth: Truth) -> Iterator[str]:
-    """Read every image and yield those that are broken or of another size than the annotations say."""
-    import cv2
-
+def file_faults(truth: Truth) -> Iterator[str]:
+    """Read every image and find those that are broken or of another size than their annotation says."""
     for image in truth.images:
-        pixels = cv2.imread(str(Path(image.path)))
+        pixels = cv2.imread(str(image.path))
         if pixels is None:
             yield f'{image.path} cannot be read as an image'
         elif (pixels.shape[1], pixels.shape[0]) != tuple(image.size):

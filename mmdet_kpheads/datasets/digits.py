@@ -18,7 +18,8 @@ CLASSES = ('zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight
 VOC_FOLDER = 'VOC2007'
 IMAGE_FOLDER = f'{VOC_FOLDER}/JPEGImages'
 TRAIN_SHARE = 0.75  # of the digits, and of the width of each photograph
-HEIGHTS_PX = (24, 56)  # of a drawn digit, before the trim to its ink
+HEIGHTS_PX = (28, 60)  # of a drawn digit, before the trim to its ink
+OPACITY = (0.75, 1.0)
 INK_THRESHOLD = 0.25  # opacity from which a pixel belongs to the box
 MAX_IOU = 0.1  # between two digits of one image
 PLACE_TRIES = 30
@@ -81,9 +82,7 @@ def overlaps(box: np.ndarray, others: Sequence[np.ndarray]) -> bool:
     return False
 
 
-def place(
-    mask: np.ndarray, size: int, others: Sequence[np.ndarray], rng: np.random.Generator
-) -> np.ndarray | None:
+def place(mask: np.ndarray, size: int, others: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray | None:
     """Find a free box for a mask, one pixel away from the border, or None after ``PLACE_TRIES`` tries."""
     height, width = mask.shape
     for _ in range(PLACE_TRIES):
@@ -115,8 +114,8 @@ def draw_picture(material: Material, size: int, objects: int, rng: np.random.Gen
 def paint(patch: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> None:
     """Blend ink into a patch (h, w, 3) in place: light ink on dark ground or the reverse, contrast varied."""
     light = patch.mean() < 128
-    ink = 255 * rng.uniform(0.75, 1.0, 3) if light else 255 * rng.uniform(0.0, 0.25, 3)
-    patch += (ink - patch) * (mask * rng.uniform(0.7, 1.0))[..., None]
+    ink = 255 * rng.uniform(0.85, 1.0, 3) if light else 255 * rng.uniform(0.0, 0.15, 3)
+    patch += (ink - patch) * (mask * rng.uniform(*OPACITY))[..., None]
 
 
 def voc_tree(name: str, picture: Picture) -> ElementTree.ElementTree:

@@ -93,9 +93,7 @@ def _read_json(path: Path) -> Any:
     try:
         return json.loads(_read_text(path, 'annotation file'))
     except json.JSONDecodeError as error:
-        raise InputError(
-            f'broken JSON in {path}, line {error.lineno}, column {error.colno}: {error.msg}'
-        ) from error
+        raise InputError(f'broken JSON in {path}, line {error.lineno}, column {error.colno}: {error.msg}') from error
 
 
 def _add_coco_object(annotation: Any, images: dict, names: dict, source: Path) -> None:

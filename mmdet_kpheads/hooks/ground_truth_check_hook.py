@@ -63,9 +63,7 @@ class GroundTruthCheckHook(Hook):
         if not self.every_n_train_iters(runner, self.interval):
             return
         if bad := self._count(runner, BAD_LABELS):
-            raise InputError(
-                f'{bad:g} labels outside [0, num_classes) in {self.interval} steps: {self.heads}'
-            )
+            raise InputError(f'{bad:g} labels outside [0, num_classes) in {self.interval} steps: {self.heads}')
         if dropped := self._count(runner, DROPPED_BOXES):
             runner.logger.warning(
                 f'{dropped:g} boxes dropped in the last {self.interval} steps: not finite, or without area '

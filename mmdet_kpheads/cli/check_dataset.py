@@ -1,0 +1,67 @@
+"""Show what a config's data set holds and what is wrong with it."""
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..datasets.check import fatal_faults, file_faults, report
+from ..datasets.pictures import TRUTH_COLOUR, draw_boxes, read_enlarged
+from ..datasets.sources import Source, sources
+from ..datasets.truth import Truth
+from ..errors import InputError
+from . import arguments
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(prog='check_dataset', description='Check the data set of a config')
+    parser.add_argument('config', help='path of a config, or name of a carried one such as centernet/x.py')
+    arguments.add_common_arguments(parser)
+    parser.add_argument('--split', choices=['train', 'val', 'test'], default='train')
+    parser.add_argument('--stride', type=int, default=4, help='pixels of a heat-map cell')
+    parser.add_argument('--longer-side', type=int, help='what images are resized to; default: not resized')
+    parser.add_argument('--read-images', action='store_true', help='open every image and compare its size')
+    parser.add_argument('--show-dir', help='draw the first images with their boxes into this folder')
+    parser.add_argument('--number', type=int, default=8, help='how many images to draw')
+    return parser.parse_args(argv)
+
+
+def draw(truth: Truth, folder: Path, number: int) -> None:
+    """Write the first images that can be read with their boxes as PNG files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for image in [image for image in truth.images if image.path.is_file()][:number]:
+        pixels, factor = read_enlarged(image.path)
+        boxes = np.array(image.boxes).reshape(-1, 4) * factor
+        picture = draw_boxes(pixels, boxes, image.names, TRUTH_COLOUR)
+        cv2.imwrite(str(folder / f'{image.path.stem}.png'), picture)
+
+
+def show(source: Source, args: argparse.Namespace) -> int:
+    """Print the report of one data set and give the number of its fatal faults."""
+    truth = source.read()
+    print(report(truth, source.classes, args.stride, args.longer_side))
+    fatal = fatal_faults(truth, source)
+    fatal += list(file_faults(truth)) if args.read_images else []
+    for fault in fatal:
+        print(f'  FAULT: {fault}')
+    if args.show_dir:
+        draw(truth, Path(args.show_dir), args.number)
+        print(f'  pictures are in {args.show_dir}')
+    return len(fatal)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Check as the command line says; exit code 1 if the data set cannot be trained on.
+
+    Raises:
+        InputError: If the config has no COCO or VOC data set, or a file of it cannot be read.
+    """
+    args = parse_arguments(argv)
+    cfg = arguments.load_config(args)
+    found = list(sources(cfg[f'{args.split}_dataloader'].dataset))
+    if not found:
+        raise InputError(f'{args.config} has no COCO or VOC data set in {args.split}_dataloader')
+    if sum([show(source, args) for source in found]):
+        raise SystemExit(1)

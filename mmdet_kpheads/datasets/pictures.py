@@ -1,0 +1,64 @@
+"""Boxes drawn into images, truth and predictions side by side.
+
+Images are (H, W, 3) uint8 BGR; boxes are [x1, y1, x2, y2] in their pixels.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+TRUTH_COLOUR = (80, 220, 80)
+PREDICTION_COLOUR = (60, 140, 255)
+GAP_PX = 4
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+FONT_SCALE = 0.45
+MIN_SIDE_PX = 384  # smaller images are enlarged, so that captions can be read
+
+
+def read_enlarged(path: Path | str) -> tuple[np.ndarray, float]:
+    """Read an image, enlarged by a whole factor if it is small; gives the factor too.
+
+    Raises:
+        FileNotFoundError: If it cannot be read.
+    """
+    image = cv2.imread(str(path))
+    if image is None:
+        raise FileNotFoundError(f'{path} cannot be read as an image')
+    factor = max(1, round(MIN_SIDE_PX / min(image.shape[:2])))
+    return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC), float(factor)
+
+
+def draw_boxes(
+    image: np.ndarray, boxes: np.ndarray, captions: Sequence[str], colour: tuple[int, int, int]
+) -> np.ndarray:
+    """Draw boxes (N, 4) with their captions into a copy of an image; what is not finite is left out."""
+    canvas = image.copy()
+    for box, caption in zip(boxes, captions, strict=True):
+        if not np.isfinite(box).all():
+            continue
+        x1, y1, x2, y2 = (round(value) for value in np.clip(box, -1, max(image.shape)).tolist())
+        cv2.rectangle(canvas, (x1, y1), (x2, y2), colour, 2)
+        (width, height), _ = cv2.getTextSize(caption, FONT, FONT_SCALE, 1)
+        left, top = max(0, min(x1, canvas.shape[1] - width)), max(0, y1 - height - 4)
+        cv2.rectangle(canvas, (left, top), (left + width, top + height + 4), colour, -1)
+        cv2.putText(canvas, caption, (left, top + height + 1), FONT, FONT_SCALE, (0, 0, 0), 1, cv2.LINE_AA)
+    return canvas
+
+
+def side_by_side(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Put two images of one height next to each other."""
+    return np.hstack([left, np.full((left.shape[0], GAP_PX, 3), 255, np.uint8), right])
+
+
+def montage(pictures: Sequence[np.ndarray], columns: int) -> np.ndarray:
+    """Arrange pictures of one size in a grid; the last row may have white places."""
+    height, width = pictures[0].shape[:2]
+    rows = -(-len(pictures) // columns)
+    sheet = np.full((rows * (height + 2 * GAP_PX), columns * (width + 2 * GAP_PX), 3), 255, np.uint8)
+    for index, picture in enumerate(pictures):
+        top = index // columns * (height + 2 * GAP_PX) + GAP_PX
+        left = index % columns * (width + 2 * GAP_PX) + GAP_PX
+        sheet[top : top + height, left : left + width] = picture
+    return sheet

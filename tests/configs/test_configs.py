@@ -1,0 +1,81 @@
+"""Every carried config builds, and keeps the promises that all of them make."""
+
+import pytest
+from mmdet.registry import DATASETS, MODELS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from mmdet_kpheads.compat.configs import configs_root
+
+NAMES = sorted(
+    str(path.relative_to(configs_root())) for path in configs_root().rglob('*.py') if '_base_' not in path.parts
+)
+OWN_DATA = [name for name in NAMES if 'custom' in name or 'voc' in name]
+
+
+@pytest.fixture(params=NAMES)
+def cfg(request):
+    init_default_scope('mmdet')
+    return Config.fromfile(configs_root() / request.param)
+
+
+def inner(dataset):
+    while 'dataset' in dataset or 'datasets' in dataset:
+        dataset = dataset.get('dataset') or dataset['datasets'][0]
+    return dataset
+
+
+def evaluators(cfg):
+    return cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+
+
+def test_model_builds_with_the_classes_of_its_data(cfg):
+    model = MODELS.build(cfg.model)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        dataset = inner(loader.dataset)
+        names = {**DATASETS.get(dataset.type).METAINFO, **dataset.get('metainfo', {})}['classes']
+        assert model.bbox_head.num_classes == len(names) and not isinstance(names, str)
+
+
+def test_detections_are_limited_by_one_number_that_the_evaluator_reaches(cfg):
+    limit = cfg.max_detections
+    assert cfg.model.test_cfg.max_per_img == limit
+    assert cfg.model.test_cfg.get('topk', limit) == limit
+    for evaluator in evaluators(cfg):
+        if evaluator.type == 'CocoMetric':
+            assert max(evaluator.proposal_nums) >= limit
+            assert 100 in evaluator.proposal_nums  # COCO's AP is taken at 100
+
+
+def test_scale_factor_is_packed(cfg):
+    for loader in (cfg.val_dataloader, cfg.test_dataloader):
+        assert 'scale_factor' in inner(loader.dataset).pipeline[-1].meta_keys
+
+
+def test_learning_rate_follows_the_batch_and_gradients_are_clipped(cfg):
+    assert cfg.auto_scale_lr.enable and cfg.auto_scale_lr.base_batch_size > 0
+    assert cfg.optim_wrapper.clip_grad.max_norm > 0
+
+
+def test_checks_are_on_and_package_is_imported(cfg):
+    hooks = [hook.type for hook in cfg.custom_hooks]
+    assert hooks == ['mmdet_kpheads.ClassCheckHook', 'mmdet_kpheads.GroundTruthCheckHook']
+    assert cfg.custom_imports.imports == ['mmdet_kpheads']
+
+
+def test_transform_that_can_hang_is_only_in_the_published_recipe(cfg, request):
+    uses_it = 'RandomCenterCropPad' in cfg.pretty_text
+    assert uses_it == ('crop512' in request.node.name)
+
+
+@pytest.mark.parametrize('name', OWN_DATA)
+def test_own_data_does_not_train_ignore_regions_as_background(name):
+    assert Config.fromfile(configs_root() / name).model.bbox_head.ignore_regions
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_header_has_the_command(name):
+    text = (configs_root() / name).read_text()
+    assert 'python tools/train.py' in text.split('_base_ =')[0]
+    if 'coco' in name or 'voc0712' in name:
+        assert 'Expected AP: ' in text

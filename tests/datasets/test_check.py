@@ -1,0 +1,212 @@
+"""Each fault of a data set is named, with the file that it is in."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mmdet_kpheads.datasets import check
+from mmdet_kpheads.datasets.sources import class_tuple, sources
+from mmdet_kpheads.datasets.truth import ImageTruth, Truth, read_coco, read_voc
+from mmdet_kpheads.errors import InputError
+
+XML = """<annotation><size><width>100</width><height>80</height></size>
+<object><name>{name}</name><bndbox><xmin>{x}</xmin><ymin>11</ymin><xmax>51</xmax><ymax>41</ymax></bndbox></object>
+</annotation>"""
+
+
+def write_coco(folder, annotations=None, classes=('cat', 'dog'), name='a.jpg', images=1):
+    (folder / 'images').mkdir(exist_ok=True)
+    cv2.imwrite(str(folder / 'images/a.jpg'), np.zeros((80, 100, 3), np.uint8))
+    box = {'id': 1, 'image_id': 1, 'category_id': 1, 'bbox': [10, 10, 40, 30], 'area': 1200}
+    content = {
+        'images': [{'id': 1, 'file_name': name, 'width': 100, 'height': 80}][:images],
+        'annotations': [box] if annotations is None else [{**box, **change} for change in annotations],
+        'categories': [{'id': index, 'name': text} for index, text in enumerate(classes, 1)],
+    }
+    (folder / 'a.json').write_text(json.dumps(content))
+    return coco_cfg(folder)
+
+
+def coco_cfg(folder, classes=('cat', 'dog')):
+    return {
+        'type': 'CocoDataset',
+        'data_root': str(folder),
+        'ann_file': 'a.json',
+        'data_prefix': {'img': 'images'},
+        'metainfo': {'classes': classes},
+    }
+
+
+def write_voc(folder, name='cat', x='11', text=None):
+    for part in ('JPEGImages', 'Annotations'):
+        (folder / part).mkdir()
+    (folder / 'list.txt').write_text('a\n')
+    (folder / 'Annotations/a.xml').write_text(text or XML.format(name=name, x=x))
+    cv2.imwrite(str(folder / 'JPEGImages/a.jpg'), np.zeros((80, 100, 3), np.uint8))
+    meta = {'classes': ('cat', 'dog')}
+    return {'type': 'XMLDataset', 'data_root': str(folder), 'ann_file': 'list.txt', 'metainfo': meta}
+
+
+def test_sound_data_passes(tmp_path):
+    (truth,) = check.require_readable(write_coco(tmp_path))
+    assert truth.images[0].boxes == [[10, 10, 50, 40]] and truth.images[0].names == ['cat']
+    assert not list(check.faults(truth, ('cat', 'dog'))) and not list(check.file_faults(truth))
+
+
+def test_coco_and_voc_give_the_same_boxes(tmp_path):
+    (tmp_path / 'coco').mkdir(), (tmp_path / 'voc').mkdir()
+    (coco,) = check.require_readable(write_coco(tmp_path / 'coco'))
+    (voc,) = check.require_readable(write_voc(tmp_path / 'voc'))
+    assert coco.images[0].boxes == voc.images[0].boxes and coco.images[0].size == voc.images[0].size
+
+
+def test_missing_annotation_file(tmp_path):
+    with pytest.raises(InputError, match=r'annotation file not found: .*a\.json'):
+        check.require_readable(coco_cfg(tmp_path))
+
+
+def test_broken_json_names_file_and_place(tmp_path):
+    (tmp_path / 'a.json').write_text('{"images": [],\n "annotations": [}')
+    with pytest.raises(InputError, match=r'broken JSON in .*a\.json, line 2, column 18'):
+        check.require_readable(coco_cfg(tmp_path))
+
+
+@pytest.mark.parametrize('text', ['[]', '{}', '{"images": 3}', '{"images": [], "annotations": 3}'])
+def test_json_that_is_no_coco_file(tmp_path, text):
+    (tmp_path / 'a.json').write_text(text)
+    with pytest.raises(InputError, match=r'a\.json is no COCO file'):
+        check.require_readable(coco_cfg(tmp_path))
+
+
+def test_no_images_or_no_annotations(tmp_path):
+    with pytest.raises(InputError, match='names no images'):
+        check.require_readable(write_coco(tmp_path, annotations=[], images=0))
+    with pytest.raises(InputError, match='have no annotations'):
+        check.require_readable(write_coco(tmp_path, annotations=[]))
+
+
+@pytest.mark.parametrize(
+    'change', [{'image_id': 7}, {'category_id': 7}, {'bbox': [1, 2, 3]}, {'bbox': None}, {'bbox': ['a', 1, 2, 3]}]
+)
+def test_annotation_that_points_nowhere(tmp_path, change):
+    with pytest.raises(InputError, match=r'a\.json: annotation 1 needs'):
+        check.require_readable(write_coco(tmp_path, annotations=[change]))
+
+
+def test_annotation_without_area(tmp_path):
+    write_coco(tmp_path)
+    content = json.loads((tmp_path / 'a.json').read_text())
+    del content['annotations'][0]['area']
+    (tmp_path / 'a.json').write_text(json.dumps(content))
+    with pytest.raises(InputError, match="lacks or has wrong: 'area'"):
+        check.require_readable(coco_cfg(tmp_path))
+
+
+def test_missing_image_and_missing_folder(tmp_path):
+    with pytest.raises(InputError, match=r'image not found: .*b\.jpg \(1 of the 1 images'):
+        check.require_readable(write_coco(tmp_path, name='b.jpg'))
+    with pytest.raises(InputError, match='image folder not found: .*nowhere'):
+        check.require_readable(write_coco(tmp_path) | {'data_prefix': {'img': 'nowhere'}})
+
+
+def test_wrong_class_names_are_listed_on_both_sides(tmp_path):
+    write_coco(tmp_path)
+    with pytest.raises(InputError, match=r"config has \('cat', 'Dog'\), .* has \('cat', 'dog'\).*: \('Dog'\)"):
+        check.require_readable(coco_cfg(tmp_path, ('cat', 'Dog')))
+
+
+def test_subset_of_the_classes_is_fine(tmp_path):
+    write_coco(tmp_path)
+    assert check.require_readable(coco_cfg(tmp_path, ('cat',)))
+
+
+def test_one_string_is_no_tuple_of_classes(tmp_path):
+    with pytest.raises(InputError, match=r"the string 'ship', .* classes = \('ship',\)"):
+        class_tuple('ship')
+    (tmp_path / 'names.txt').write_text('cat\ndog\n')
+    assert class_tuple(str(tmp_path / 'names.txt')) == ('cat', 'dog')  # as mmengine reads it
+
+
+def test_wrappers_are_looked_into(tmp_path):
+    inner = coco_cfg(tmp_path)
+    wrapped = {'type': 'RepeatDataset', 'dataset': {'type': 'ConcatDataset', 'datasets': [inner, inner]}}
+    assert [source.path('a.json') for source in sources(wrapped)] == [tmp_path / 'a.json'] * 2
+
+
+def test_class_names_default_to_those_of_the_data_set_class():
+    (source,) = sources({'type': 'VOCDataset', 'ann_file': 'x.txt'})
+    assert source.is_voc and len(source.classes) == 20
+
+
+def test_voc_without_a_known_class(tmp_path):
+    with pytest.raises(InputError, match=r"not found there: \('cat', 'dog'\)"):
+        check.require_readable(write_voc(tmp_path, name='Cat'))
+
+
+def test_voc_counts_objects_of_unknown_classes(tmp_path):
+    write_voc(tmp_path, name='horse')
+    truth = read_voc(tmp_path / 'list.txt', tmp_path / 'JPEGImages', tmp_path / 'Annotations')
+    assert check.class_counts(truth, ('cat',)) == {'cat': 0, 'horse': 1}
+    assert '  horse: 1 (not in the config)' in check.report(truth, ('cat',))
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('<annotation><size>', r'broken XML in .*a\.xml: .*line 1'),
+        (XML.format(name='cat', x=''), r'a\.xml: .* numbers'),
+    ],
+)
+def test_broken_xml_names_the_file(tmp_path, text, message):
+    with pytest.raises(InputError, match=message):
+        check.require_readable(write_voc(tmp_path, text=text))
+
+
+@pytest.mark.parametrize(
+    ('box', 'fault'),
+    [
+        ([10, 10, 20, 20], None),
+        ([0, 0, 100, 80], None),
+        ([20, 10, 10, 20], 'reversed'),
+        ([10, 10, 10, 20], 'no area'),
+        ([100, 10, 120, 20], 'outside'),
+        ([-5, 10, 20, 20], 'beyond'),
+        ([10, 10, 10.5, 20], 'narrower'),
+        ([10, float('nan'), 20, 20], 'not finite'),
+    ],
+)
+def test_each_fault_of_a_box_has_its_name(box, fault):
+    found = check.box_fault(box, (100, 80))
+    assert (found is None) if fault is None else (fault in found)
+
+
+def test_report_names_every_fault_of_a_broken_data_set(tmp_path):
+    boxes = [[10, 10, -5, 5], [10, 10, 0, 5], [200, 10, 5, 5], [90, 10, 20, 5], [1, 1, 0.5, 9]]
+    write_coco(tmp_path, annotations=[{'id': index, 'bbox': box} for index, box in enumerate(boxes, 1)])
+    text = check.report(read_coco(tmp_path / 'a.json', tmp_path), ('dog',))
+    for fault in ('reversed', 'no area', 'outside', 'beyond', 'narrower', 'class is not in the config'):
+        assert fault in text
+    assert '5 objects' in text and 'cat: 5 (not in the config)' in text and 'dog: 0' in text
+
+
+def test_objects_that_share_a_cell():
+    """Centres (10, 10) and (11, 11) are cell (2, 2) at stride 4; (12, 10) is cell (3, 2); the dog is another class."""
+    boxes = [[0.0, 0.0, 20.0, 20.0], [1.0, 1.0, 21.0, 21.0], [2.0, 0.0, 22.0, 20.0], [0.0, 0.0, 20.0, 20.0]]
+    image = ImageTruth(Path('a.jpg'), (100, 80), boxes, ['cat', 'cat', 'cat', 'dog'])
+    assert check.shared_cells(image, stride=4) == 1
+    assert check.shared_cells(image, stride=4, longer_side=50) == 2  # at half the size all three are cell (1, 1)
+    truth = Truth(Path('a.json'), ('cat', 'dog'), [image])
+    assert '1 objects (25.00%) share class and centre cell at stride 4' in check.report(truth, ('cat', 'dog'))
+
+
+def test_empty_image_and_wrong_size_are_named(tmp_path):
+    cv2.imwrite(str(tmp_path / 'a.jpg'), np.zeros((80, 100, 3), np.uint8))
+    (tmp_path / 'b.jpg').write_text('no image')
+    images = [ImageTruth(tmp_path / 'a.jpg', (10, 10)), ImageTruth(tmp_path / 'b.jpg', (10, 10))]
+    truth = Truth(tmp_path / 'a.json', (), images)
+    assert [kind for kind, _ in check.faults(truth, ())] == ['image without objects'] * 2
+    first, second = check.file_faults(truth)
+    assert 'a.jpg is 100 x 80, but annotated as (10, 10)' in first and 'b.jpg cannot be read' in second
