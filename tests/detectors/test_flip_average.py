@@ -1,5 +1,6 @@
 import pytest
 import torch
+from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 
 from mmdet_kpheads.detectors import FlipAverage
@@ -55,3 +56,22 @@ def test_a_head_without_maps_is_refused():
         model.bbox_head = torch.nn.Identity()
         with pytest.raises(TypeError, match='FlipAverage needs a head that averages its maps, but Identity does not'):
             FlipAverage(model)
+
+
+def test_mmdets_own_flip_test_works_with_plain_metas():
+    """DetTTAModel merges boxes of an image and its mirror; metas as a plain pipeline packs them."""
+    from mmdet.models.test_time_augs import DetTTAModel
+
+    options = ConfigDict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100)
+    model = DetTTAModel(tta_cfg=options, module=detector())
+    image = (torch.rand(3, SIZE, SIZE) * 255).to(torch.uint8)
+    plain, flipped = batch([image]), batch([image.flip(-1)])
+    plain['data_samples'][0].set_metainfo(dict(flip=False, flip_direction=None))
+    flipped['data_samples'][0].set_metainfo(dict(flip=True, flip_direction='horizontal'))
+    both = dict(
+        inputs=[plain['inputs'], flipped['inputs']], data_samples=[plain['data_samples'], flipped['data_samples']]
+    )
+    found = model.test_step(both)[0].pred_instances
+    assert len(found) > 5
+    assert found.bboxes.min() >= 0
+    assert found.bboxes.max() <= SIZE
