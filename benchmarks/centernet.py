@@ -11,6 +11,7 @@ from common import compared, save, table  # type: ignore[import-not-found]  # be
 from mmengine.structures import InstanceData
 
 import mmdet_kpheads  # noqa: F401  (makes mmcv.ops importable before mmdet is)
+
 from mmdet.models.dense_heads import CenterNetHead as MMDetHead  # isort: skip
 from mmdet_kpheads.heads import CenterNetHead
 
@@ -59,7 +60,7 @@ def rows(device: torch.device, repeats: int) -> list[dict[str, Any]]:
         def loss(head: Any, probability: bool, scene: tuple = (maps, truth, metas)) -> None:
             train(head, *scene, probability)
 
-        timing = compared(lambda: loss(ours, False), lambda: loss(theirs, True), device, repeats)  # noqa: B023
+        timing = compared(lambda: loss(ours, False), lambda: loss(theirs, True), device, repeats)
         found.append({'what': 'loss_by_feat + backward', 'size': size, **timing})
         with torch.no_grad():
             plain = [[tensor.detach()] for tensor in maps]
@@ -75,7 +76,7 @@ def rows(device: torch.device, repeats: int) -> list[dict[str, Any]]:
 
 
 def mmdet_options() -> Any:
-    """mmdet reads its options by attribute."""
+    """Options as mmdet reads them, by attribute."""
     from mmengine.config import ConfigDict
 
     return ConfigDict(TEST_CFG)
