@@ -19,7 +19,8 @@ from ..functional.peaks import gather_cells
 from ..ground_truth import GroundTruth, image_size
 from ..losses.build import build_loss, require_logits
 from ..registry import MODELS
-from ..targets.centre import CentreTargets, centre_targets
+from ..targets.centre import centre_targets, dense_centre_targets
+from ..targets.points import MapFrame, PointTargets
 from .options import image_extents, normaliser, read_test_cfg, require_one_level, single_level, valid_cells
 from .results import to_instances
 
@@ -172,19 +173,12 @@ class CenterNetHead(BaseDenseHead):
         counts = (truth.num_dropped_boxes, truth.num_bad_labels, targets.num_shared_cells)
         return losses | dict(zip(('num_dropped_boxes', 'num_bad_labels', 'num_shared_cells'), counts, strict=True))
 
-    def _targets(self, truth: GroundTruth, map_shape: torch.Size, input_size: tuple[int, int]) -> CentreTargets:
-        return centre_targets(
-            truth,
-            map_shape,
-            input_size,
-            self.min_overlap,
-            self.radius,
-            self.ignore_regions,
-            self.class_specific_wh,
-        )
+    def _targets(self, truth: GroundTruth, map_shape: torch.Size, input_size: tuple[int, int]) -> PointTargets:
+        frame = MapFrame(map_shape, input_size, self.min_overlap, self.radius)
+        return centre_targets(truth, frame, self.ignore_regions, self.class_specific_wh)
 
     def _regression_losses(
-        self, size_map: Tensor, offset_map: Tensor, truth: GroundTruth, targets: CentreTargets, objects: Tensor
+        self, size_map: Tensor, offset_map: Tensor, truth: GroundTruth, targets: PointTargets, objects: Tensor
     ) -> dict[str, Tensor]:
         trained = targets.regress[..., None]  # (B, N, 1)
         size_target = self._encode(targets.sizes.clamp(min=torch.finfo(torch.float32).tiny))
@@ -201,7 +195,7 @@ class CenterNetHead(BaseDenseHead):
             losses['loss_bbox'] = _averaged(self.loss_bbox, boxes, truths, targets.regress.flatten(), objects)
         return losses
 
-    def _size_at(self, size_map: Tensor, truth: GroundTruth, targets: CentreTargets) -> Tensor:
+    def _size_at(self, size_map: Tensor, truth: GroundTruth, targets: PointTargets) -> Tensor:
         """Raw size predictions at the centres, (B, N, 2)."""
         size = gather_cells(size_map, targets.cells).float()
         if not self.class_specific_wh:
@@ -236,7 +230,7 @@ class CenterNetHead(BaseDenseHead):
         )
         shape = torch.Size((feat_shape[0], self.num_classes, *feat_shape[2:]))
         targets = self._targets(truth, shape, size)
-        return targets.dense(), targets.num_peaks.clamp(min=1)
+        return dense_centre_targets(targets), targets.num_peaks.clamp(min=1)
 
     def predict_by_feat(
         self,

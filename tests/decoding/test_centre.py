@@ -56,12 +56,13 @@ def test_class_specific_sizes():
 
 def test_targets_then_decode_returns_the_boxes():
     from mmdet_kpheads.ground_truth import GroundTruth
-    from mmdet_kpheads.targets.centre import centre_targets
+    from mmdet_kpheads.targets.centre import centre_targets, dense_centre_targets
+    from mmdet_kpheads.targets.points import MapFrame
     from tests.scenes import metas, well_formed
 
     image = well_formed(20, 3, 128)
     truth = GroundTruth.from_instances([image], metas(1, 128), 3, 'SomeHead')
-    dense = centre_targets(truth, torch.Size((1, 3, 32, 32)), (128, 128), 0.3).dense()
+    dense = dense_centre_targets(centre_targets(truth, MapFrame(torch.Size((1, 3, 32, 32)), (128, 128), 0.3)))
     # distinct Gaussians may suppress one another: keep exact peaks only
     heat = torch.where(dense['center_heatmap_target'] == 1, 5.0, -torch.inf)
     found = decode_centres(heat, dense['wh_target'], dense['offset_target'], (128, 128), EXTENT, kernel=1)

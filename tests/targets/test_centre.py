@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from mmdet_kpheads.ground_truth import GroundTruth
-from mmdet_kpheads.targets.centre import centre_targets
+from mmdet_kpheads.targets.centre import centre_targets, dense_centre_targets
+from mmdet_kpheads.targets.points import MapFrame
 from tests.reference import centre as reference
 from tests.scenes import instances, metas, well_formed
 
@@ -10,7 +11,7 @@ from tests.scenes import instances, metas, well_formed
 def targets_of(*images, size=128, num_classes=3, cells=32, ignored=None, **options):
     truth = GroundTruth.from_instances(list(images), metas(len(images), size), num_classes, 'SomeHead', ignored)
     shape = torch.Size((len(images), num_classes, cells, cells))
-    return centre_targets(truth, shape, (size, size), options.pop('min_overlap', 0.3), **options)
+    return centre_targets(truth, MapFrame(shape, (size, size), 0.3), **options)
 
 
 def test_one_box_by_hand():
@@ -42,9 +43,9 @@ def test_dense_maps_equal_mmdet(size):
         [i.bboxes for i in images], [i.labels for i in images], shape, size
     )
     truth = GroundTruth.from_tensors([i.bboxes for i in images], [i.labels for i in images], [size] * 4, 3, 'SomeHead')
-    targets = centre_targets(truth, torch.Size(shape), size, 0.3)
+    targets = centre_targets(truth, MapFrame(torch.Size(shape), size, 0.3))
     assert targets.num_peaks == factor
-    for name, ours in targets.dense().items():
+    for name, ours in dense_centre_targets(targets).items():
         torch.testing.assert_close(
             ours, theirs[name], rtol=1e-5, atol=1e-5, msg=lambda text, name=name: f'{name}: {text}'
         )
