@@ -5,12 +5,15 @@ from typing import Any
 
 from mmdet.utils import setup_cache_size_limit_of_dynamo
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from ..datasets.check import require_readable
 from ..errors import InputError
 from . import arguments
+
+NO_AMP_DEVICES = ('cpu', 'mps')
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -33,9 +36,11 @@ def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
     """Write --amp, --auto-scale-lr and --resume into the config.
 
     Raises:
-        InputError: If there is no base batch size to scale from, or no checkpoint to resume.
+        InputError: If there is no GPU for --amp, no base batch size to scale from, or no checkpoint to resume.
     """
     if args.amp:
+        if get_device() in NO_AMP_DEVICES:
+            raise InputError(f'--amp needs a GPU: mmengine has no mixed precision on {get_device()!r}')
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.loss_scale = 'dynamic'
     if args.auto_scale_lr:

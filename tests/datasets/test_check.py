@@ -108,7 +108,7 @@ def test_annotation_without_area(tmp_path):
 def test_missing_image_and_missing_folder(tmp_path):
     with pytest.raises(InputError, match=r'image not found: .*b\.jpg \(1 of the 1 images'):
         check.require_readable(write_coco(tmp_path, name='b.jpg'))
-    with pytest.raises(InputError, match='image folder not found: .*nowhere'):
+    with pytest.raises(InputError, match=r'image folder not found: .*nowhere'):
         check.require_readable(write_coco(tmp_path) | {'data_prefix': {'img': 'nowhere'}})
 
 

@@ -18,7 +18,7 @@ def test_small_images_are_enlarged(tmp_path):
     cv2.imwrite(str(tmp_path / 'a.png'), np.zeros((128, 128, 3), np.uint8))
     image, factor = pictures.read_enlarged(tmp_path / 'a.png')
     assert factor == 3 and image.shape == (384, 384, 3)
-    with pytest.raises(FileNotFoundError, match='b.png'):
+    with pytest.raises(FileNotFoundError, match=r'b\.png'):
         pictures.read_enlarged(tmp_path / 'b.png')
 
 

@@ -1,0 +1,44 @@
+# The two commands: `make demo` and `make test`. Everything is installed into .venv by the first call.
+PYTHON ?= python3
+TORCH ?= 2.13.0
+HEAD ?= centernet
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+
+.PHONY: demo test test-fast test-slow format check bench clean
+
+demo: $(INSTALLED)
+	$(BIN)/python tools/demo.py --head $(HEAD)
+
+# Everything that CI runs.
+test: check test-fast
+
+test-fast: $(INSTALLED)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(INSTALLED)
+	$(BIN)/python -m pytest -m slow
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/centernet.py
+
+clean:
+	rm -rf $(VENV) demo_output build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+# torch first: mmcv is built as pure Python only where its build does not see torch, and the rest depends on torch.
+$(INSTALLED): pyproject.toml setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet torch==$(TORCH)
+	$(BIN)/python -m pip install --quiet --editable ".[onedl,dev]"
+	touch $@

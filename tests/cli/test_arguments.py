@@ -1,0 +1,90 @@
+"""Configs are found by path or name, and what is wrong with them is one line."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mmdet_kpheads.cli import arguments
+from mmdet_kpheads.compat.configs import configs_root
+from mmdet_kpheads.errors import InputError
+
+CARRIED = 'centernet/centernet_r18_8xb16-140e_coco.py'
+
+
+def parse(*argv):
+    parser = argparse.ArgumentParser()
+    parser.add_argument('config')
+    arguments.add_common_arguments(parser)
+    return parser.parse_args(argv)
+
+
+@pytest.mark.parametrize('name', [CARRIED, f'configs/{CARRIED}', f'mmdet_kpheads::{CARRIED}'])
+def test_carried_config_is_found_by_name_from_any_directory(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert arguments.find_config(name) == configs_root() / CARRIED
+
+
+def test_path_goes_before_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path('centernet').mkdir()
+    Path(CARRIED).write_text('')
+    assert arguments.find_config(CARRIED) == Path(CARRIED)
+
+
+def test_missing_config_names_near_ones(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r'config not found: centernet_r18_costum.py, .* one of .*_custom\.py'):
+        arguments.find_config('centernet_r18_costum.py')
+    with pytest.raises(InputError, match=r'one of .*demo/centernet_digits\.py'):
+        arguments.find_config('xyz')
+
+
+@pytest.mark.parametrize('text', ['a = (', 'a = b', "_base_ = 'nowhere.py'", "_base_ = ['mmdet_kpheads::no/no.py']"])
+def test_config_that_cannot_be_read_is_named(tmp_path, text):
+    (tmp_path / 'broken.py').write_text(text)
+    with pytest.raises(InputError, match=r'config .*broken\.py cannot be read: '):
+        arguments.load_config(parse(str(tmp_path / 'broken.py')))
+
+
+def test_options_and_work_dir(tmp_path):
+    (tmp_path / 'own.py').write_text('a = dict(b=1)\n')
+    cfg = arguments.load_config(parse(str(tmp_path / 'own.py'), '--cfg-options', 'a.b=2', 'a.c=x,y'))
+    assert cfg.a == {'b': 2, 'c': ['x', 'y']} and cfg.launcher == 'none'
+    assert cfg.work_dir == str(Path('work_dirs/own'))
+    assert arguments.load_config(parse(str(tmp_path / 'own.py'), '--work-dir', 'w')).work_dir == 'w'
+
+
+def test_weights_of_a_local_file_must_exist(tmp_path, capsys):
+    init_cfg = {'type': 'Pretrained', 'checkpoint': str(tmp_path / 'a.pth')}
+    model = Config({'model': {'backbone': {'init_cfg': init_cfg}}}).model
+    with pytest.raises(InputError, match=r'checkpoint not found: .*a\.pth'):
+        arguments.require_checkpoints(model)
+    (tmp_path / 'a.pth').touch()
+    arguments.require_checkpoints(model)
+    assert not capsys.readouterr().out
+
+
+def test_download_is_announced(capsys):
+    init_cfg = [{'type': 'Pretrained', 'checkpoint': 'https://example.org/a.pth'}, {'type': 'Kaiming'}]
+    arguments.require_checkpoints({'init_cfg': init_cfg})
+    assert 'weights are fetched from https://example.org/a.pth' in capsys.readouterr().out
+
+
+def test_input_error_is_one_line_and_exit_code_2(capsys):
+    def main(argv):
+        raise InputError('the file x is missing')
+
+    with pytest.raises(SystemExit) as stopped:
+        arguments.run(main)
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == 'error: the file x is missing\n'
+
+
+def test_other_errors_keep_their_traceback():
+    def main(argv):
+        raise ValueError('a bug')
+
+    with pytest.raises(ValueError, match='a bug'):
+        arguments.run(main)

@@ -1,0 +1,184 @@
+"""From data to pictures with the commands, on a few tiny images; and each bad input in one line."""
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import mmengine
+import pytest
+from mmengine.config import Config
+
+from mmdet_kpheads.cli import check_dataset, demo, digits, test, train
+from mmdet_kpheads.compat.configs import configs_root
+from mmdet_kpheads.datasets.digits import CLASSES
+from mmdet_kpheads.errors import InputError
+
+pytest.importorskip('sklearn')
+
+TOOLS = configs_root().parent / 'tools'
+CONFIG = 'demo/centernet_digits.py'
+SHORT = ('train_cfg.max_epochs=1', 'train_dataloader.batch_size=4', 'default_hooks.logger.interval=1')
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    """A folder with data/digits, trained for one epoch of two steps."""
+    path = tmp_path_factory.mktemp('demo')
+    before = os.getcwd()
+    os.chdir(path)
+    digits.main(['data/digits', '--num-train', '8', '--num-val', '4', '--size', '64'])
+    train.main([CONFIG, '--cfg-options', *SHORT])
+    yield path
+    os.chdir(before)
+
+
+@pytest.fixture(autouse=True)
+def in_folder(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+
+
+def checkpoint():
+    return Path('work_dirs/centernet_digits/last_checkpoint').read_text()
+
+
+def figures(work_dir):
+    return json.loads(max(Path(work_dir).glob('*/*.json')).read_text())
+
+
+def test_training_writes_log_and_checkpoint():
+    assert Path(checkpoint()).is_file()
+    log = next(Path('work_dirs/centernet_digits').glob('*/*.log')).read_text()
+    assert 'eta: ' in log and 'num_dropped_boxes: 0.0000' in log and 'bbox_mAP_50' in log
+
+
+def test_resume_goes_on():
+    train.main([CONFIG, '--resume', '--auto-scale-lr', '--cfg-options', *SHORT[1:], 'train_cfg.max_epochs=2'])
+    assert checkpoint().endswith('epoch_2.pth')
+
+
+@pytest.mark.parametrize('device', ['cpu', 'cuda'])
+def test_amp_is_for_gpus(device, monkeypatch):
+    monkeypatch.setattr(train, 'get_device', lambda: device)
+    cfg, args = Config.fromfile(configs_root() / CONFIG), train.parse_arguments([CONFIG, '--amp'])
+    if device == 'cpu':
+        with pytest.raises(InputError, match="no mixed precision on 'cpu'"):
+            train.apply_arguments(cfg, args)
+    else:
+        train.apply_arguments(cfg, args)
+        assert cfg.optim_wrapper.type == 'AmpOptimWrapper' and cfg.optim_wrapper.loss_scale == 'dynamic'
+
+
+def test_testing_writes_figures_and_predictions():
+    test.main([CONFIG, checkpoint(), '--work-dir', 'tested', '--out', 'found.pkl'])
+    assert 'coco/bbox_mAP_50' in figures('tested')
+    found = mmengine.load('found.pkl')
+    assert len(found) == 4 and found[0]['pred_instances']['bboxes'].shape[1] == 4
+    path = demo.draw_predictions(found, Path('pictures'), Path('data/digits'))
+    assert cv2.imread(str(path)) is not None and len(list(Path('pictures').glob('val_*.png'))) == 4
+    assert demo.read_metrics(Path('tested')) == figures('tested')
+
+
+def test_flipped_detections_are_merged_and_pictures_saved():
+    test.main([CONFIG, checkpoint(), '--work-dir', 'flipped', '--tta', '--show-dir', 'shown'])
+    assert 'coco/bbox_mAP_50' in figures('flipped')
+    assert len(list(Path('flipped').glob('*/shown/*.jpg'))) == 4
+
+
+def test_flip_average_of_a_config_is_used():
+    Path('average.py').write_text(
+        "_base_ = 'mmdet_kpheads::demo/centernet_digits.py'\n"
+        "tta_model = dict(type='mmdet_kpheads.FlipAverage')\ntta_pipeline = {{_base_.test_pipeline}}\n"
+    )
+    test.main(['average.py', checkpoint(), '--work-dir', 'averaged', '--tta'])
+    assert 'coco/bbox_mAP_50' in figures('averaged')
+
+
+def test_voc_format_trains_and_is_measured_by_both_rules():
+    text = (configs_root() / 'centernet/centernet_r18_custom-voc.py').read_text()
+    text = text.replace("('first', 'second')", str(CLASSES))
+    Path('voc.py').write_text(text.replace('data/mine/VOC2007/', 'data/digits/VOC2007/'))
+    small = ['model.backbone.base_channels=8', 'model.neck.in_channels=64', 'model.neck.num_deconv_filters=(8,8,64)']
+    alone = [
+        f'{split}_dataloader.{key}'
+        for split in ('train', 'val')
+        for key in ('num_workers=0', 'persistent_workers=False')
+    ]
+    interval = ['train_cfg.val_interval=1', 'param_scheduler.0.end=1', 'param_scheduler.1.begin=1']
+    train.main(['voc.py', '--cfg-options', *SHORT, *small, *alone, *interval])
+    log = next(Path('work_dirs/voc').glob('*/*.log')).read_text()
+    assert 'pascal_voc/mAP' in log and 'coco/bbox_mAP' in log and '| seven |' in log
+
+
+def data_option(key, value, split='train'):
+    return ['--cfg-options', f'{split}_dataloader.dataset.{key}={value}']
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['nowhere.py'], 'config not found: nowhere'),
+        ([CONFIG, *data_option('ann_file', 'no.json')], r'annotation file not found: .*no\.json'),
+        ([CONFIG, *data_option('ann_file', 'no.json', 'val')], r'annotation file not found: .*no\.json'),
+        ([CONFIG, *data_option('data_prefix.img', 'no')], 'image folder not found'),
+        ([CONFIG, *data_option('metainfo.classes', 'zero')], "classes is the string 'zero'"),
+        ([CONFIG, *data_option('metainfo.classes', 'nil,one')], r"not found there: \('nil'\)"),
+        ([CONFIG, '--cfg-options', 'model.bbox_head.num_classes=3'], r'CenterNetHead has num_classes 3; .* 10 classes'),
+        ([CONFIG, '--resume', 'no.pth'], r'checkpoint not found: no\.pth'),
+        ([CONFIG, '--auto-scale-lr', '--cfg-options', 'auto_scale_lr={}'], 'auto_scale_lr.base_batch_size'),
+    ],
+)
+def test_bad_input_of_a_training_is_named(arguments, message):
+    with pytest.raises(InputError, match=message):
+        train.main(arguments)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['no.pth'], r'checkpoint not found: no\.pth'),
+        (['no.pth', '--out', 'found.txt'], r'--out must end in \.pkl'),
+        (['data/digits/annotations/val.json', *data_option('ann_file', 'no', 'test')], 'annotation file not found'),
+    ],
+)
+def test_bad_input_of_a_test_is_named(arguments, message):
+    with pytest.raises(InputError, match=message):
+        test.main([CONFIG, *arguments])
+
+
+def test_check_dataset_counts_and_draws(capsys):
+    check_dataset.main([CONFIG, '--read-images', '--show-dir', 'truth', '--number', '2'])
+    text = capsys.readouterr().out
+    assert '8 images' in text and 'zero: ' in text and 'share class and centre cell at stride 4' in text
+    assert len(list(Path('truth').glob('*.png'))) == 2
+
+
+def test_check_dataset_fails_on_what_cannot_be_trained(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        check_dataset.main([CONFIG, *data_option('metainfo.classes', 'nil,one')])
+    assert stopped.value.code == 1
+    assert 'FAULT: class names differ' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('tool', ['train', 'test', 'check_dataset', 'make_digits', 'demo'])
+def test_tools_are_the_commands(tool, monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'argv', [tool, '--help'])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_path(str(TOOLS / f'{tool}.py'), run_name='__main__')
+    assert not stopped.value.code and f'usage: {tool}' in capsys.readouterr().out
+
+
+def test_tool_says_one_line_without_traceback(tmp_path):
+    command = [sys.executable, str(TOOLS / 'train.py'), 'nowhere.py']
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1].startswith('error: config not found: nowhere.py')
+    assert 'Traceback' not in result.stderr
+
+
+def test_demo_stops_where_a_tool_stops(tmp_path):
+    with pytest.raises(InputError, match=r'train\.py stopped with exit code 2'):
+        demo.call_tool('train', tmp_path, 'nowhere.py')
