@@ -2,7 +2,7 @@
 #
 #   python tools/make_digits.py data/digits
 #   python tools/train.py configs/demo/centernet_digits.py
-#   python tools/test.py configs/demo/centernet_digits.py work_dirs/centernet_digits/epoch_14.pth
+#   python tools/test.py configs/demo/centernet_digits.py work_dirs/centernet_digits/epoch_4.pth
 _base_ = ['../_base_/schedules/adamw_cosine.py', '../_base_/default_runtime.py']
 
 classes = ('zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine')
@@ -10,28 +10,17 @@ max_detections = 20
 data_root = 'data/digits/'
 metainfo = dict(classes=classes)
 
-# Narrow, and three stages in place of four: stride 16 suffices for 128 x 128 images.
+# A narrow ResNet-18. The pyramid's short ways to stride 4 learn several times faster than transposed convolutions.
 model = dict(
     type='CenterNet',
     data_preprocessor=dict(
         type='DetDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True),
-    backbone=dict(
-        type='ResNet',
-        depth=18,
-        base_channels=16,
-        num_stages=3,
-        strides=(1, 2, 2),
-        dilations=(1, 1, 1),
-        out_indices=(2, ),
-        norm_eval=False),
+    backbone=dict(type='ResNet', depth=18, base_channels=16, norm_eval=False),
     neck=dict(
-        type='CTResNetNeck',
-        in_channels=64,
-        num_deconv_filters=(64, 32),
-        num_deconv_kernels=(4, 4),
-        use_dcn=False),
+        type='FPN', in_channels=[16, 32, 64, 128], out_channels=32, num_outs=4, norm_cfg=dict(type='BN')),
     bbox_head=dict(
-        type='mmdet_kpheads.CenterNetHead', num_classes=len(classes), in_channels=32, feat_channels=32),
+        type='mmdet_kpheads.CenterNetHead', num_classes=len(classes), in_channels=32, feat_channels=32,
+        feat_level=0),
     test_cfg=dict(topk=max_detections, max_per_img=max_detections))
 
 train_pipeline = [
@@ -82,8 +71,8 @@ val_evaluator = dict(
     proposal_nums=(1, max_detections, 100))
 test_evaluator = val_evaluator
 
-max_epochs = 5
-train_cfg = dict(max_epochs=max_epochs, val_interval=1)
+max_epochs = 4
+train_cfg = dict(max_epochs=max_epochs, val_interval=2)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, begin=0, end=1, convert_to_iter_based=True),
     dict(
@@ -94,5 +83,6 @@ param_scheduler = [
         eta_min_ratio=0.01,
         convert_to_iter_based=True),
 ]
-optim_wrapper = dict(optimizer=dict(lr=4e-3))
+optim_wrapper = dict(optimizer=dict(lr=2e-3))
+find_unused_parameters = True  # on several GPUs: the head reads one level of four
 randomness = dict(seed=0)

@@ -24,7 +24,7 @@ from ..datasets.truth import read_coco
 from ..errors import InputError
 
 DATA = Path('data/digits')  # as in the demo configs
-NUM_TRAIN, NUM_VAL = 9000, 300
+NUM_TRAIN, NUM_VAL = 7500, 300
 NUM_PICTURES, MONTAGE_COLUMNS = 24, 3
 SCORE_THRESHOLD = 0.3
 
