@@ -3,22 +3,12 @@
 Shape legend: B images, C classes, H x W cells, K peaks.
 """
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
 from ..functional.boxes import clip_boxes, has_area
 from ..functional.peaks import gather_cells, top_peaks
-
-
-class Detections(NamedTuple):
-    """A fixed number of boxes an image, best first; input pixels, xyxy."""
-
-    boxes: Tensor  # (B, K, 4)
-    scores: Tensor  # (B, K)
-    labels: Tensor  # (B, K)
-    valid: Tensor  # (B, K) bool
+from .detections import Detections
 
 
 def decode_centres(

@@ -17,10 +17,11 @@ from ..decoding.flip import average_flipped_heat, average_flipped_offset, averag
 from ..functional.gaussian import DEFAULT_MIN_OVERLAP, check_radius_options
 from ..functional.peaks import gather_cells
 from ..ground_truth import GroundTruth, image_size
-from ..losses.build import build_loss, require_logits
+from ..losses.build import build_loss
 from ..registry import MODELS
 from ..targets.centre import centre_targets, dense_centre_targets
 from ..targets.points import MapFrame, PointTargets
+from .losses import averaged, read_trained, try_box_loss, try_heatmap_loss, try_regression_loss
 from .options import image_extents, normaliser, read_test_cfg, require_one_level, single_level, valid_cells
 from .results import to_instances
 
@@ -105,10 +106,10 @@ class CenterNetHead(BaseDenseHead):
         self.heatmap_head = self._build_head(in_channels, feat_channels, num_classes)
         self.wh_head = self._build_head(in_channels, feat_channels, 2 * (num_classes if class_specific_wh else 1))
         self.offset_head = self._build_head(in_channels, feat_channels, 2)
-        self.loss_center_heatmap = build_loss(loss_center_heatmap, 'loss_center_heatmap', _try_heatmap_loss)
-        self.loss_wh = build_loss(loss_wh, 'loss_wh', _try_regression_loss) if loss_wh else None
-        self.loss_offset = build_loss(loss_offset, 'loss_offset', _try_regression_loss)
-        self.loss_bbox = build_loss(loss_bbox, 'loss_bbox', _try_box_loss) if loss_bbox else None
+        self.loss_center_heatmap = build_loss(loss_center_heatmap, 'loss_center_heatmap', try_heatmap_loss)
+        self.loss_wh = build_loss(loss_wh, 'loss_wh', try_regression_loss) if loss_wh else None
+        self.loss_offset = build_loss(loss_offset, 'loss_offset', try_regression_loss)
+        self.loss_bbox = build_loss(loss_bbox, 'loss_bbox', try_box_loss) if loss_bbox else None
 
     def _build_head(self, in_channels: int, feat_channels: int, out_channels: int) -> nn.Sequential:
         return nn.Sequential(
@@ -182,17 +183,16 @@ class CenterNetHead(BaseDenseHead):
     ) -> dict[str, Tensor]:
         trained = targets.regress[..., None]  # (B, N, 1)
         size_target = self._encode(targets.sizes.clamp(min=torch.finfo(torch.float32).tiny))
-        # where, not a product: a prediction that is not trained may be anything, infinite too
         size = torch.where(trained, self._size_at(size_map, truth, targets), size_target)
-        offset = torch.where(trained, gather_cells(offset_map, targets.cells).float(), targets.offsets)
+        offset = read_trained(offset_map, targets.cells, targets.regress, targets.offsets)
         losses = {}
         if self.loss_wh is not None:
-            losses['loss_wh'] = _averaged(self.loss_wh, size, size_target, trained, objects * 2)
-        losses['loss_offset'] = _averaged(self.loss_offset, offset, targets.offsets, trained, objects * 2)
+            losses['loss_wh'] = averaged(self.loss_wh, size, size_target, trained, objects * 2)
+        losses['loss_offset'] = averaged(self.loss_offset, offset, targets.offsets, trained, objects * 2)
         if self.loss_bbox is not None:
             boxes = _boxes_around(offset, self._decode_size(size).clamp(min=0)).flatten(0, 1)  # (B * N, 4)
             truths = _boxes_around(targets.offsets, targets.sizes).flatten(0, 1)
-            losses['loss_bbox'] = _averaged(self.loss_bbox, boxes, truths, targets.regress.flatten(), objects)
+            losses['loss_bbox'] = averaged(self.loss_bbox, boxes, truths, targets.regress.flatten(), objects)
         return losses
 
     def _size_at(self, size_map: Tensor, truth: GroundTruth, targets: PointTargets) -> Tensor:
@@ -297,28 +297,3 @@ class CenterNetHead(BaseDenseHead):
 def _boxes_around(offset: Tensor, size: Tensor) -> Tensor:
     """Boxes in cells, relative to the corner of the centre's cell: (B, N, 4)."""
     return torch.cat((offset - size / 2, offset + size / 2), -1)
-
-
-def _averaged(loss: nn.Module, pred: Tensor, target: Tensor, trained: Tensor, divisor: Tensor) -> Tensor:
-    """Sum over what is trained, divided; mmdet's losses get no weight, for they would read it from the device."""
-    total: Tensor = (loss(pred, target, reduction_override='none') * trained).sum()
-    return total / divisor
-
-
-def _try_heatmap_loss(loss: nn.Module) -> None:
-    require_logits(loss)
-    loss(torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1), torch.ones(1, 1, 1, 1), avg_factor=torch.ones(()))
-
-
-def _try_regression_loss(loss: nn.Module) -> None:
-    _require_shape(loss(torch.zeros(1, 1, 2), torch.ones(1, 1, 2), reduction_override='none'), (1, 1, 2))
-
-
-def _try_box_loss(loss: nn.Module) -> None:
-    boxes = torch.tensor([[0.0, 0.0, 2.0, 2.0]])
-    _require_shape(loss(boxes, boxes + 1, reduction_override='none'), (1,))
-
-
-def _require_shape(result: Tensor, shape: tuple[int, ...]) -> None:
-    if result.shape != shape:
-        raise ValueError(f'it gives shape {tuple(result.shape)}, not {shape}')

@@ -7,7 +7,7 @@ from mmcv.ops import batched_nms
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from ..decoding.centre import Detections
+from ..decoding.detections import Detections
 from .options import rescale_factors
 
 

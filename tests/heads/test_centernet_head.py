@@ -3,9 +3,9 @@
 import pytest
 import torch
 from mmengine.structures import InstanceData
-from torch.profiler import ProfilerActivity, profile
 
 from mmdet_kpheads.heads import CenterNetHead
+from tests.profiling import device_reads, operators
 from tests.scenes import instances, metas, random_maps, well_formed
 
 SIZE, CELLS, CLASSES = 128, 32, 3
@@ -110,28 +110,26 @@ def test_loss_is_independent_of_predictions_inside_ignore_boxes():
     assert without['loss_center_heatmap'] != losses_of(plain, image, maps=disturbed)['loss_center_heatmap']
 
 
-VIEWS = {'aten::as_strided', 'aten::as_strided_', 'aten::slice', 'aten::narrow'}  # metadata only: no kernel
-
-
-def ops_of_a_step(head, boxes, size=256):
+def training_step(head, boxes, size=256):
     image, maps = well_formed(boxes, CLASSES, size), random_maps(1, CLASSES, size // 4)
-    losses_of(head, image, maps=maps, size=size)
-    with profile(activities=[ProfilerActivity.CPU]) as profiler:
-        total(losses_of(head, image, maps=maps, size=size)).backward()
-    return [event.name for event in profiler.events() if event.name.startswith('aten::') and event.name not in VIEWS]
+    return lambda: total(losses_of(head, image, maps=maps, size=size)).backward()
 
 
-def test_ops_do_not_depend_on_the_number_of_boxes():
+def test_operators_do_not_depend_on_the_number_of_boxes():
     head = build(loss_bbox=dict(type='GIoULoss'), ignore_regions=True)
-    counts = {boxes: len(ops_of_a_step(head, boxes)) for boxes in (1, 10, 100, 1000)}
+    counts = {boxes: len(operators(training_step(head, boxes))) for boxes in (1, 10, 100, 1000)}
     assert len(set(counts.values())) == 1, counts
 
 
 def test_a_step_reads_nothing_from_the_device(monkeypatch):
     monkeypatch.setattr('mmdet_kpheads.ground_truth.check_labels', lambda *_: None)  # runs for CPU tensors only
-    ops = set(ops_of_a_step(build(loss_bbox=dict(type='GIoULoss'), ignore_regions=True), 9))
-    reads = {'aten::_local_scalar_dense', 'aten::item', 'aten::is_nonzero', 'aten::nonzero', 'aten::masked_select'}
-    assert not ops & reads
+    assert not device_reads(training_step(build(loss_bbox=dict(type='GIoULoss'), ignore_regions=True), 9))
+
+
+def test_decoding_reads_nothing_before_results(monkeypatch):
+    monkeypatch.setattr('mmdet_kpheads.heads.centernet_head.to_instances', lambda found, *_: found)
+    maps = flat(*random_maps(2, CLASSES, CELLS))
+    assert not device_reads(lambda: build().predict_by_feat(*maps, metas(2, SIZE)))
 
 
 def test_three_thousand_objects_train():
