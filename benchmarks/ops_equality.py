@@ -29,9 +29,7 @@ from mmdet_kpheads.compat import mmcv_ext, stack
 GOLDEN = Path(__file__).parents[1] / 'tests' / 'golden' / 'compiled_ops.npz'
 LIMIT = 1e-5
 WRAPPERS = ('nms', 'deform_conv', 'modulated_deform_conv', 'roi_align')
-CONVOLUTIONS: dict[
-    str, tuple
-] = {  # name: groups, deform groups, stride, padding, dilation, factor of the offsets
+CONVOLUTIONS: dict[str, tuple] = {  # name: groups, deform groups, stride, padding, dilation, factor of the offsets
     'plain': (1, 1, 1, 1, 1, 3.0),
     'zero offsets': (1, 1, 1, 1, 1, 0.0),
     'whole-cell offsets': (1, 1, 1, 1, 1, 'whole'),
@@ -228,9 +226,7 @@ def save() -> None:
 
 def main() -> int:
     """Print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--save', action='store_true', help='write the golden numbers of the tests')
     arguments = parser.parse_args()
     if mmcv_ext.provide():

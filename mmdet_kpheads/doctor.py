@@ -51,9 +51,7 @@ def _versions() -> list[str]:
         f'torchvision  {_version("torchvision")}',
     ]
     for module in stack.VERSIONS:
-        lines.append(
-            f'{module:12} {_version(module)} ({", ".join(stack.installed(module)) or "no distribution"})'
-        )
+        lines.append(f'{module:12} {_version(module)} ({", ".join(stack.installed(module)) or "no distribution"})')
     return lines
 
 

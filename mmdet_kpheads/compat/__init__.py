@@ -13,10 +13,11 @@ def prepare() -> None:
     """
     stack.check()
     mmcv_ext.provide()
-    from . import checkpoint, configs  # they import mmengine, which the check has seen to
+    from . import checkpoint, configs, distributed  # they import mmengine, which the check has seen to
 
     checkpoint.register()
     configs.register()
+    distributed.register()
 
 
 def doctor_is_called() -> bool:

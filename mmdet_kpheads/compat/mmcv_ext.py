@@ -271,9 +271,7 @@ def _new_geometry(sizes: dict[str, int]) -> tuple:
     return tuple((sizes[f'{name}_h'], sizes[f'{name}_w']) for name in ('stride', 'pad', 'dilation'))
 
 
-def _convolve(
-    output: Tensor, x: Tensor, offset: Tensor, weight: Tensor, mask: Any, bias: Any, geometry: tuple
-) -> None:
+def _convolve(output: Tensor, x: Tensor, offset: Tensor, weight: Tensor, mask: Any, bias: Any, geometry: tuple) -> None:
     for part in _image_parts(x, weight, output):
         output[part] = ops.deform_conv2d(x[part], offset[part], weight, _of(mask, part), bias, *geometry)
 

@@ -27,9 +27,7 @@ def check() -> None:
         ImportError: With every problem and the pip lines that cure it.
     """
     if found := problems():
-        raise ImportError(
-            'mmdet_kpheads cannot be used:\n' + '\n'.join(f'- {p}' for p in found) + f'\n{CURE}'
-        )
+        raise ImportError('mmdet_kpheads cannot be used:\n' + '\n'.join(f'- {p}' for p in found) + f'\n{CURE}')
 
 
 def problems() -> list[str]:
@@ -64,11 +62,7 @@ def _problem(module: str) -> str | None:
     try:
         version = importlib.import_module(module).__version__
     except ModuleNotFoundError as error:
-        return (
-            f'{module} is missing'
-            if error.name == module
-            else f'{module} needs {error.name}, which is missing'
-        )
+        return f'{module} is missing' if error.name == module else f'{module} needs {error.name}, which is missing'
     except (ImportError, AssertionError, AttributeError) as error:
         return f'{module} does not import: {error}'  # mmdet and mmcv check one another's versions with assert
     if not _parts(low) <= _parts(version) < _parts(high):

@@ -37,9 +37,7 @@ def overlaps(first: Tensor, second: Tensor, offset: int) -> Tensor:
     Returns:
         (N, M).
     """
-    first_area, second_area = (
-        (b[:, 2] - b[:, 0] + offset) * (b[:, 3] - b[:, 1] + offset) for b in (first, second)
-    )
+    first_area, second_area = ((b[:, 2] - b[:, 0] + offset) * (b[:, 3] - b[:, 1] + offset) for b in (first, second))
     left_top = torch.maximum(first[:, None, :2], second[:, :2])
     right_bottom = torch.minimum(first[:, None, 2:], second[:, 2:])
     width, height = (right_bottom - left_top + offset).clamp(min=0).unbind(-1)

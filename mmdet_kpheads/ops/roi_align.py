@@ -66,9 +66,7 @@ def roi_align(
         return max_pool(x, rois, bins)[0]
     features, rois = _checked(x, rois)
     kernels = torchvision_ops(x.device.type)
-    return (kernels.roi_align(features, rois, *bins) if kernels else _average(features, rois, bins)).to(
-        x.dtype
-    )
+    return (kernels.roi_align(features, rois, *bins) if kernels else _average(features, rois, bins)).to(x.dtype)
 
 
 def _average(features: Tensor, rois: Tensor, bins: Bins) -> Tensor:
@@ -99,9 +97,7 @@ def max_pool(x: Tensor, rois: Tensor, bins: Bins) -> tuple[Tensor, Tensor, Tenso
     pooled, top, left = (_blank(features, rois, bins, fill) for fill in (0.0, -1.0, -1.0))
     for points in _points(rois, bins):
         rows, shares = _rows(points, features)
-        samples = F.embedding_bag(
-            rows.reshape(-1, 4), table, per_sample_weights=shares.reshape(-1, 4), mode='sum'
-        )
+        samples = F.embedding_bag(rows.reshape(-1, 4), table, per_sample_weights=shares.reshape(-1, 4), mode='sum')
         best = samples.view(*rows.shape[:3], -1, table.shape[1]).max(3)  # over the G * E points: (k, P, Q, C)
         pooled = pooled.index_copy(0, points.chosen, best.values)
         for places, coordinate in ((top, points.y), (left, points.x)):

@@ -106,9 +106,7 @@ def test_train_resume_and_load(tmp_path, schedule):
     assert len(again.message_hub.get_scalar('train/loss').data[0]) == 4  # 2 of the first run, 2 of the second
     model = Model()
     load_checkpoint(model, str(tmp_path / 'more' / 'epoch_2.pth'))
-    torch.testing.assert_close(
-        model.state_dict(), torch.load(tmp_path / 'more' / 'epoch_2.pth')['state_dict']
-    )
+    torch.testing.assert_close(model.state_dict(), torch.load(tmp_path / 'more' / 'epoch_2.pth')['state_dict'])
 
 
 def test_a_history_keeps_its_statistics(tmp_path):
@@ -129,7 +127,7 @@ def test_numpy_numbers_and_arrays_of_every_kind(tmp_path, code):
 
 @pytest.mark.parametrize('package', [b'numpy.core', b'numpy._core'])
 def test_files_of_either_numpy_load(tmp_path, package):
-    """NumPy 1 and 2 name the same functions differently, and checkpoints outlive the version that wrote them."""
+    """NumPy 1 and 2 name the same functions differently, and a checkpoint outlives its NumPy."""
     torch.save({'array': np.arange(3.0), 'number': np.float64(2.5)}, tmp_path / 'new.pth')
     with zipfile.ZipFile(tmp_path / 'new.pth') as new, zipfile.ZipFile(tmp_path / 'old.pth', 'w') as old:
         for name in new.namelist():
@@ -171,9 +169,7 @@ def write_pickle(value, path):
     [(eval, 'eval'), (Path.touch, 'Path|getattr'), (exec, 'exec')],
     ids=['eval', 'touch', 'exec'],
 )
-@pytest.mark.parametrize(
-    'read', [lambda p: load_checkpoint(Model(), p), lambda p: torch.load(p, weights_only=True)]
-)
+@pytest.mark.parametrize('read', [lambda p: load_checkpoint(Model(), p), lambda p: torch.load(p, weights_only=True)])
 def test_a_hostile_pickle_is_refused_and_nothing_runs(tmp_path, write, function, named, read):
     marker = tmp_path / 'marker'
     code = f'open({str(marker)!r}, "w").close()'

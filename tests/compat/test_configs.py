@@ -55,9 +55,7 @@ def test_a_local_base(tmp_path):
 
 
 def test_a_missing_base_names_the_file(packed, tmp_path):
-    with pytest.raises(
-        FileNotFoundError, match=r'mmdet_kpheads::centernet/smal.py in .*mine.py: there is no'
-    ):
+    with pytest.raises(FileNotFoundError, match=r'mmdet_kpheads::centernet/smal.py in .*mine.py: there is no'):
         Config.fromfile(derived(tmp_path, 'mmdet_kpheads::centernet/smal.py'))
 
 

@@ -30,7 +30,7 @@ def call(*arguments, path='', cwd=None):
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=60,
     )
 
 
@@ -92,12 +92,37 @@ def test_run_starts_the_scripts_of_mmdet(tool):
 
 
 def test_run_under_torchrun(tmp_path):
+    """Two processes meet through mmengine, which by itself cannot without CUDA."""
     (tmp_path / 'script.py').write_text(
-        'import os, sys\nfrom mmcv import ops\nprint(os.environ["WORLD_SIZE"], sys.argv[1:])\n'
+        'import sys\n'
+        'import torch\n'
+        'from mmcv import ops\n'
+        'from mmengine.dist import all_reduce, get_rank, init_dist\n'
+        'init_dist("pytorch")\n'
+        'total = torch.tensor(get_rank() + 1.0)\n'
+        'all_reduce(total)\n'
+        'sys.stdout.write(f"{sys.argv[1:]} {total.item()};")\n'  # one write: two processes share the pipe
     )
-    launch = ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '1']
+    launch = ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2']
     seen = call(*launch, '-m', 'mmdet_kpheads.run', str(tmp_path / 'script.py'), 'config.py')
-    assert "1 ['config.py']" in seen.stdout, seen.stderr
+    assert seen.stdout.count("['config.py'] 3.0;") == 2, seen.stderr
+
+
+def test_spawned_workers_are_prepared_and_know_the_script(tmp_path):
+    """mmengine's launcher sets the start method to spawn: workers then import the script anew."""
+    (tmp_path / 'script.py').write_text(
+        'import multiprocessing as mp\n'
+        'from mmcv import ops\n'
+        'class Data:\n'
+        '    pass\n'
+        'def work(data):\n'
+        '    return type(data).__name__, ops.nms.__name__, __name__\n'
+        'if __name__ == "__main__":\n'
+        '    with mp.get_context("spawn").Pool(1) as pool:\n'
+        '        print(pool.map(work, [Data()]))\n'
+    )
+    seen = call('-m', 'mmdet_kpheads.run', str(tmp_path / 'script.py'))
+    assert seen.stdout == "[('Data', 'nms', '__mp_main__')]\n", seen.stderr
 
 
 @pytest.mark.parametrize('arguments', [[], ['-h']])

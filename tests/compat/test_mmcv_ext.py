@@ -59,9 +59,7 @@ def test_compiled_ops_that_do_not_load_are_replaced_and_told(monkeypatch):
 
 
 def test_another_op_names_itself_and_the_cure(stand_in):
-    with pytest.raises(
-        NotImplementedError, match=r"mmcv op 'nms_match' is not available.*pip install --no-build"
-    ):
+    with pytest.raises(NotImplementedError, match=r"mmcv op 'nms_match' is not available.*pip install --no-build"):
         mmcv_ops.nms_match(torch.rand(3, 5), 0.5)
 
 

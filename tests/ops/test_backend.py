@@ -84,8 +84,6 @@ def test_torchvision_itself_agrees(monkeypatch):
 
     theirs = results()
     for module in ('nms', 'deform_conv', 'roi_align'):
-        monkeypatch.setattr(
-            sys.modules[f'mmdet_kpheads.ops.{module}'], 'torchvision_ops', lambda device: None
-        )
+        monkeypatch.setattr(sys.modules[f'mmdet_kpheads.ops.{module}'], 'torchvision_ops', lambda device: None)
     for ours, expected in zip(results(), theirs, strict=True):
         torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5)

@@ -29,9 +29,7 @@ def test_nms_by_hand():
 @pytest.mark.parametrize('offset', [0, 1])
 def test_nms_equals_the_loop(count, threshold, offset):
     boxes, scores = scene(count)
-    assert nms(boxes, scores, threshold, offset).tolist() == reference.nms(
-        boxes.double(), scores, threshold, offset
-    )
+    assert nms(boxes, scores, threshold, offset).tolist() == reference.nms(boxes.double(), scores, threshold, offset)
 
 
 def test_nms_long_chain():
@@ -103,9 +101,7 @@ def test_no_boxes(method):
 def test_hostile_boxes_end_and_give_numbers(method):
     """Boxes without area, turned round, infinite and NaN; scores infinite and NaN."""
     inf, nan = torch.inf, torch.nan
-    boxes = torch.tensor(
-        [[5.0, 5, 5, 5], [5, 5, 5, 5], [9, 9, 1, 1], [0, 0, inf, inf], [nan] * 4, [0, 0, 4, 4]]
-    )
+    boxes = torch.tensor([[5.0, 5, 5, 5], [5, 5, 5, 5], [9, 9, 1, 1], [0, 0, inf, inf], [nan] * 4, [0, 0, 4, 4]])
     scores = torch.tensor([0.5, 0.4, 0.3, 0.2, nan, inf])
     assert sorted(nms(boxes, scores, 0.5).tolist()) == [0, 1, 2, 3, 4, 5]
     kept = soft_nms(boxes, scores, method=method)[1].tolist()
