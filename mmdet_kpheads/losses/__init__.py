@@ -1,5 +1,14 @@
 """Losses: thin modules over ``functional/``."""
 
+from .associative_embedding_loss import AssociativeEmbeddingLoss
+from .corner_triplet_loss import CornerTripletLoss
 from .gaussian_focal_loss import GaussianFocalLoss
+from .triplet_loss import TripletHardLoss, TripletSemiHardLoss
 
-__all__ = ['GaussianFocalLoss']
+__all__ = [
+    'AssociativeEmbeddingLoss',
+    'CornerTripletLoss',
+    'GaussianFocalLoss',
+    'TripletHardLoss',
+    'TripletSemiHardLoss',
+]

@@ -1,0 +1,74 @@
+"""Associative embedding: tags that are equal within an object and a margin apart between objects.
+
+Source: CornerNet, arXiv 1808.01244, section 3.3; Associative Embedding, arXiv 1611.05424.
+
+Shape legend: B images, N objects (padded), K keypoints an object, D tag channels, H x W cells.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .distances import pairwise, widened
+from .peaks import gather_cells
+
+NORMS = {'l1': 1.0, 'l2': 2.0}  # p of the distance between the mean tags of two objects
+
+
+class PullPush(NamedTuple):
+    """Both losses of each image; 0 where an image has too few objects."""
+
+    pull: Tensor  # (B,)
+    push: Tensor  # (B,)
+
+
+def gather_tags(maps: Tensor | Sequence[Tensor], cells: Tensor) -> Tensor:
+    """Read the tags of every object's keypoints.
+
+    Args:
+        maps: One (B, D, H, W) map that holds all keypoints, or a sequence of K such maps, one per keypoint.
+        cells: (B, N, K) int64 flat cells, y * W + x; any valid cell where there is no object.
+
+    Returns:
+        (B, N, K, D) tags.
+
+    Raises:
+        ValueError: If the number of maps is not K.
+    """
+    batch, objects, keypoints = cells.shape
+    if isinstance(maps, Tensor):
+        return gather_cells(maps, cells.flatten(1)).reshape(batch, objects, keypoints, maps.shape[1])
+    if len(maps) != keypoints:
+        raise ValueError(f'there must be one map or one for each of {keypoints} keypoints, but got {len(maps)}')
+    return torch.stack([gather_cells(tags, cells[..., k]) for k, tags in enumerate(maps)], dim=2)
+
+
+def pull_push(tags: Tensor, mask: Tensor, margin: float = 1.0, distance: str = 'l1') -> PullPush:
+    """Pull and push loss of each image, in float32 (float64 for float64 tags).
+
+    With e the mean tag of an object and n the objects of an image:
+
+        pull = 1/n sum |tag - e|^2          push = 1/(n (n - 1)) sum_{i != j} max(0, margin - |e_i - e_j|)
+
+    Differs from the original in that the pairs (i, i) are left out instead of being taken off with an epsilon, so that
+    push is exactly 0 for a single object; and from mmdet's in that the D channels are one vector, not D objects.
+
+    Args:
+        tags: (B, N, K, D); whatever stands at objects that are masked out, inf and nan included, does no harm.
+        mask: (B, N) bool or 0/1 of any dtype, which objects exist.
+        margin: Distance from which two objects push no more.
+        distance: ``'l1'`` or ``'l2'``, over the D channels.
+    """
+    mask = mask != 0
+    tags = torch.where(mask[:, :, None, None], widened(tags), 0.0)
+    mean = tags.mean(2)  # (B, N, D)
+    count = mask.sum(1)  # (B,)
+    pull = (tags - mean[:, :, None]).square().sum((1, 2, 3)) / count.clamp(min=1)
+    itself = torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
+    pairs = mask[:, :, None] & mask[:, None] & ~itself  # (B, N, N)
+    closeness = F.relu(margin - pairwise(mean, NORMS[distance]))
+    push = torch.where(pairs, closeness, 0.0).sum((1, 2)) / (count * (count - 1)).clamp(min=1)
+    return PullPush(pull, push)

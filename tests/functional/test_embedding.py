@@ -1,0 +1,71 @@
+import itertools
+
+import pytest
+import torch
+
+from mmdet_kpheads.functional.embedding import gather_tags, pull_push
+
+
+def slow_pull_push(tags, margin, p):
+    """Of one image, from the paper: lists of objects of keypoints of channels."""
+    means = [[sum(column) / len(column) for column in zip(*keypoints, strict=True)] for keypoints in tags]
+    pull = push = 0.0
+    for keypoints, mean in zip(tags, means, strict=True):
+        for tag in keypoints:
+            pull += sum((t - e) ** 2 for t, e in zip(tag, mean, strict=True)) / len(tags)
+    for i, j in itertools.permutations(range(len(tags)), 2):
+        distance = sum(abs(a - b) ** p for a, b in zip(means[i], means[j], strict=True)) ** (1 / p)
+        push += max(0.0, margin - distance) / (len(tags) * (len(tags) - 1))
+    return pull, push
+
+
+@pytest.mark.parametrize('objects', [0, 1, 2, 5])
+@pytest.mark.parametrize('batch', [1, 2, 4])
+@pytest.mark.parametrize('keypoints', [1, 2, 5])
+@pytest.mark.parametrize('channels', [1, 2, 8])
+@pytest.mark.parametrize(('distance', 'p'), [('l1', 1), ('l2', 2)])
+def test_equals_the_double_loop(objects, batch, keypoints, channels, distance, p):
+    tags = torch.randn(batch, 7, keypoints, channels, dtype=torch.float64) * 0.5
+    mask = torch.rand(batch, 7).argsort(1) < objects  # anywhere among the padding
+    pull, push = pull_push(tags, mask, 1.3, distance)
+    for image in range(batch):
+        expected = slow_pull_push(tags[image][mask[image]].tolist(), 1.3, p)
+        assert pull[image].item() == pytest.approx(expected[0], rel=1e-9, abs=1e-12)
+        assert push[image].item() == pytest.approx(expected[1], rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize('distance', ['l1', 'l2'])
+def test_gradcheck(distance):
+    tags = (torch.randn(2, 4, 3, 2, dtype=torch.float64) * 0.3).requires_grad_()
+    mask = torch.tensor([[1, 1, 1, 0], [0, 1, 0, 1]])
+    assert torch.autograd.gradcheck(lambda tags: pull_push(tags, mask, 1.0, distance), tags)
+
+
+def test_tags_of_one_map():
+    maps = torch.arange(2 * 3 * 4).view(2, 3, 2, 2)
+    cells = torch.tensor([[[0, 3]], [[2, 2]]])
+    tags = gather_tags(maps, cells)
+    assert tags.shape == (2, 1, 2, 3)
+    assert tags[0, 0].tolist() == [[0, 4, 8], [3, 7, 11]]
+    assert tags[1, 0].tolist() == [[14, 18, 22], [14, 18, 22]]
+
+
+def test_tags_of_one_map_for_each_keypoint():
+    first, second = torch.arange(4.0).view(1, 1, 2, 2), 10 + torch.arange(4.0).view(1, 1, 2, 2)
+    tags = gather_tags([first, second], torch.tensor([[[0, 3], [1, 1]]]))
+    assert tags[0, :, :, 0].tolist() == [[0, 13], [1, 11]]
+
+
+def test_no_objects_give_no_tags_and_maps_still_get_a_gradient():
+    maps = torch.ones(2, 3, 4, 4, requires_grad=True)
+    for source in (maps, [maps, maps]):
+        tags = gather_tags(source, torch.zeros(2, 0, 2, dtype=torch.int64))
+        assert tags.shape == (2, 0, 2, 3)
+        pull, push = pull_push(tags, torch.zeros(2, 0))
+        (gradient,) = torch.autograd.grad((pull + push).sum(), maps)
+        assert (gradient == 0).all()
+
+
+def test_number_of_maps():
+    with pytest.raises(ValueError, match='one for each of 4 keypoints, but got 3'):
+        gather_tags([torch.zeros(1, 1, 2, 2)] * 3, torch.zeros(1, 1, 4, dtype=torch.int64))
