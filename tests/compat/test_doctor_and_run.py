@@ -23,6 +23,7 @@ def call(*arguments, path='', cwd=None):
         **os.environ,
         'PYTHONPATH': os.pathsep.join([str(path), str(ROOT)]),
         'OMP_NUM_THREADS': '1',
+        'CUDA_VISIBLE_DEVICES': '',
     }
     return subprocess.run(
         [sys.executable, '-W', 'ignore', *arguments],
@@ -92,15 +93,18 @@ def test_run_starts_the_scripts_of_mmdet(tool):
 
 
 def test_run_under_torchrun(tmp_path):
-    """Two processes meet through mmengine, which by itself cannot without CUDA."""
+    """Two processes meet and wrap a model through mmengine, which by itself cannot without a GPU."""
     (tmp_path / 'script.py').write_text(
         'import sys\n'
         'import torch\n'
         'from mmcv import ops\n'
         'from mmengine.dist import all_reduce, get_rank, init_dist\n'
+        'from mmengine.runner import runner\n'
         'init_dist("pytorch")\n'
         'total = torch.tensor(get_rank() + 1.0)\n'
         'all_reduce(total)\n'
+        'model = runner.MMDistributedDataParallel(module=torch.nn.Linear(1, 1), device_ids=[get_rank()])\n'
+        'model(torch.ones(1)).backward()\n'
         'sys.stdout.write(f"{sys.argv[1:]} {total.item()};")\n'  # one write: two processes share the pipe
     )
     launch = ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2']
