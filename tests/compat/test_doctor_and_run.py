@@ -31,7 +31,7 @@ def call(*arguments, path='', cwd=None):
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
 
 
