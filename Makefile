@@ -32,6 +32,7 @@ check: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/centernet.py
+	$(BIN)/python benchmarks/cornernet.py
 
 clean:
 	rm -rf $(VENV) demo_output build *.egg-info .pytest_cache .mypy_cache .ruff_cache

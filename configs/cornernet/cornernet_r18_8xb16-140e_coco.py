@@ -1,0 +1,16 @@
+# A small CornerNet on COCO, plain transforms.
+#
+#   python tools/train.py cornernet/cornernet_r18_8xb16-140e_coco.py
+#   python tools/test.py cornernet/cornernet_r18_8xb16-140e_coco.py CHECKPOINT
+#
+# Expected AP: not measured.
+_base_ = [
+    '../_base_/models/cornernet_r18.py', '../_base_/datasets/coco.py', '../_base_/schedules/sgd_140e.py',
+    '../_base_/default_runtime.py'
+]
+
+max_detections = 100
+
+model = dict(bbox_head=dict(num_classes=80), test_cfg=dict(max_per_img=max_detections))
+val_evaluator = dict(proposal_nums=(100, 300, max(1000, max_detections)))
+test_evaluator = val_evaluator
