@@ -33,6 +33,8 @@ check: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/centernet.py
 	$(BIN)/python benchmarks/cornernet.py
+	$(BIN)/python benchmarks/ae_loss.py
+	$(BIN)/python benchmarks/corner_pool.py
 
 clean:
 	rm -rf $(VENV) demo_output build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -122,8 +122,9 @@ class CornerNetHead(BaseDenseHead):
             self._add_branch(corner, directions, norm_cfg)
         self.loss_heatmap = build_loss(loss_heatmap, 'loss_heatmap', try_heatmap_loss)
         self.loss_offset = build_loss(loss_offset, 'loss_offset', try_regression_loss)
-        grouped = self.with_corner_emb and loss_embedding is not None
-        self.loss_embedding = build_loss(loss_embedding, 'loss_embedding', try_grouping_loss) if grouped else None
+        self.loss_embedding = None
+        if self.with_corner_emb and loss_embedding is not None:
+            self.loss_embedding = build_loss(loss_embedding, 'loss_embedding', try_grouping_loss)
 
     def _add_branch(self, corner: str, directions: Sequence[str], norm_cfg: dict) -> None:
         """One corner's layers on every level, under mmdet's names: tl_pool, tl_heat, tl_off, tl_emb, and br_*."""

@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from mmcv.ops import batched_nms
 from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ..decoding.detections import Detections
+from ..ops import soft_nms_batch
 from .options import rescale_factors
 
 
@@ -26,7 +28,8 @@ def to_instances(
         metas: Metas of the images.
         extent_px: (B, 4) image inside the input.
         rescale: Return boxes in pixels of the original image.
-        nms: mmcv's NMS options, or None for no NMS.
+        nms: mmcv's NMS options, or None for no NMS. Soft-NMS runs on the whole batch on its own device, and only as far
+            as boxes are wanted; other kinds are mmcv's.
         max_per_img: Boxes an image at most; all if not positive.
 
     Raises:
@@ -35,10 +38,20 @@ def to_instances(
     boxes = found.boxes - extent_px[:, None, :2].repeat(1, 1, 2)
     if rescale:
         boxes = boxes / rescale_factors(metas, boxes.device)[:, None].repeat(1, 1, 2)
-    return [
-        _one_image(*image, nms, max_per_img)
-        for image in zip(boxes, found.scores, found.labels, found.valid, strict=True)
-    ]
+    found = found._replace(boxes=boxes)
+    if nms is not None and nms.get('type') == 'soft_nms':
+        found, nms = soft_nms_of_batch(found, nms, max_per_img), None
+    return [_one_image(*image, nms, max_per_img) for image in zip(*found, strict=True)]
+
+
+def soft_nms_of_batch(found: Detections, nms: Mapping[str, Any], max_per_img: int) -> Detections:
+    """Detections after soft-NMS, with lowered scores, best first."""
+    options = {key: value for key, value in nms.items() if key != 'type'}
+    rounds = max_per_img if max_per_img > 0 else found.scores.shape[1]
+    live = torch.where(found.valid, found.scores, -torch.inf)
+    scores, index = soft_nms_batch(found.boxes, live, found.labels, rounds, **options)
+    boxes = found.boxes.gather(1, index[..., None].expand(-1, -1, 4))
+    return Detections(boxes, scores, found.labels.gather(1, index), scores > -torch.inf)
 
 
 def _one_image(

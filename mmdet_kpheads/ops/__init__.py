@@ -7,6 +7,6 @@ comes back in the input's dtype.
 from .deform_conv import deform_conv2d
 from .nms import nms
 from .roi_align import roi_align
-from .soft_nms import soft_nms
+from .soft_nms import soft_nms, soft_nms_batch
 
-__all__ = ['deform_conv2d', 'nms', 'roi_align', 'soft_nms']
+__all__ = ['deform_conv2d', 'nms', 'roi_align', 'soft_nms', 'soft_nms_batch']

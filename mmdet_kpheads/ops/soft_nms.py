@@ -69,3 +69,65 @@ def _factors(overlap: Tensor, method: str, iou_threshold: float, sigma: float) -
         return torch.exp(-(overlap * overlap) / sigma)
     lowered = 1 - overlap if method == 'linear' else torch.zeros_like(overlap)
     return lowered.where(overlap >= iou_threshold, 1.0)
+
+
+def soft_nms_batch(
+    boxes: Tensor,
+    scores: Tensor,
+    labels: Tensor,
+    rounds: int,
+    iou_threshold: float = 0.3,
+    sigma: float = 0.5,
+    min_score: float = 1e-3,
+    method: str = 'linear',
+    offset: int = 0,
+    class_agnostic: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Soft-NMS of B images at once, class by class, as far as its first ``rounds`` boxes; without a host sync.
+
+    Boxes are taken by falling score, so the first rounds give the best boxes and the rest need not be run. Overlaps are
+    computed for the box that is taken alone, never for all pairs.
+
+    Args:
+        boxes: (B, N, 4) xyxy.
+        scores: (B, N); -inf for what is no box.
+        labels: (B, N): boxes of different labels do not touch one another's scores.
+        rounds: Boxes to take, at most N are.
+        iou_threshold: As in :func:`soft_nms`, likewise the next four.
+        sigma: The Gaussian's.
+        min_score: A box whose lowered score is below is dropped.
+        method: ``'naive'``, ``'linear'`` or ``'gaussian'``.
+        offset: 0 or 1.
+        class_agnostic: Let boxes of different labels touch one another.
+
+    Returns:
+        Lowered scores (B, R), falling, -inf where nothing was left; indices (B, R).
+
+    Raises:
+        ValueError: If the method or the offset is another.
+    """
+    if method not in METHODS:
+        raise ValueError(f'method must be one of {METHODS}, got {method!r}')
+    if offset not in (0, 1):
+        raise ValueError(f'offset must be 0 or 1, got {offset}')
+    corners, live = boxes.detach().float(), scores.detach().float()
+    taken = []
+    for _ in range(min(rounds, boxes.shape[1])):
+        best, index = live.max(1, keepdim=True)  # (B, 1): the first of equals
+        taken.append((best, index))
+        box = corners.gather(1, index[..., None].expand(-1, -1, 4))  # (B, 1, 4)
+        factor = _factors(_overlap(box, corners, offset), method, iou_threshold, sigma)  # (B, N)
+        if not class_agnostic:
+            factor = factor.where(labels == labels.gather(1, index), 1.0)
+        live = live * factor
+        live = live.where(live >= min_score, GONE).scatter(1, index, GONE)
+    kept, indices = (torch.cat(parts, 1) for parts in zip(*taken, strict=True))
+    return kept, indices
+
+
+def _overlap(first: Tensor, second: Tensor, offset: int) -> Tensor:
+    """Intersection over union of boxes (..., 4) that broadcast; 0 / 0 is NaN."""
+    size = [box[..., 2:] - box[..., :2] + offset for box in (first, second)]
+    shared = torch.minimum(first[..., 2:], second[..., 2:]) - torch.maximum(first[..., :2], second[..., :2]) + offset
+    area = shared.clamp(min=0).prod(-1)
+    return area / (size[0].prod(-1) + size[1].prod(-1) - area)
