@@ -41,6 +41,11 @@ def inner_dataset(cfg: Any) -> Any:
     return cfg
 
 
+def format_only(evaluator: Any) -> bool:
+    """Tell whether results are only written, for a data set without annotations."""
+    return all(item.get('format_only') for item in (evaluator if isinstance(evaluator, list) else [evaluator]))
+
+
 def use_tta(cfg: Config) -> None:
     """Wrap the model for test-time augmentation, by default merging detections of the mirrored image."""
     dataset = inner_dataset(cfg.test_dataloader.dataset)
@@ -65,7 +70,8 @@ def main(argv: list[str] | None = None) -> None:
         raise InputError(f'--out must end in .pkl or .pickle, but is {args.out}')
     cfg = arguments.load_config(args)
     arguments.require_checkpoint(args.checkpoint)
-    require_readable(cfg.test_dataloader.dataset)
+    if not format_only(cfg.test_evaluator):
+        require_readable(cfg.test_dataloader.dataset)
     cfg.load_from = args.checkpoint
     if args.show or args.show_dir:
         trigger_visualization_hook(cfg, args)

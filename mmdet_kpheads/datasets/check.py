@@ -118,6 +118,7 @@ def faults(truth: Truth, classes: tuple[str, ...]) -> Iterator[tuple[str, str]]:
             yield 'image without objects', image.path.name
         if min(image.size) <= 0:
             yield 'image without a size', image.path.name
+            continue
         for box, name in zip(image.boxes, image.names, strict=True):
             where = f'{image.path.name}: {name} {[round(value, 1) for value in box]}'
             if fault := box_fault(box, image.size):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmdet.datasets import BaseDetDataset, CocoDataset, XMLDataset
 from mmdet.registry import DATASETS
 
 from ..errors import InputError
@@ -45,7 +46,7 @@ def sources(cfg: Mapping[str, Any]) -> Iterator[Source]:
         cfg: What ``train_dataloader.dataset`` holds, for example.
 
     Yields:
-        One source each; data sets of another kind are left out.
+        One source each; data sets of another kind, and those that are not read from local files, are left out.
 
     Raises:
         InputError: If ``metainfo.classes`` is one string.
@@ -56,10 +57,16 @@ def sources(cfg: Mapping[str, Any]) -> Iterator[Source]:
     if inner:
         return
     kind: Any = DATASETS.get(cfg['type']) if isinstance(cfg.get('type'), str) else cfg.get('type')
-    names = {base.__name__ for base in getattr(kind, '__mro__', ())}
-    if names & {'CocoDataset', 'XMLDataset'}:
+    is_voc = reads_as(kind, XMLDataset)
+    if (is_voc or reads_as(kind, CocoDataset)) and not cfg.get('backend_args'):
         declared = {**kind.METAINFO, **(cfg.get('metainfo') or {})}.get('classes') or ()
-        yield Source(cfg, 'XMLDataset' in names, class_tuple(declared))
+        yield Source(cfg, is_voc, class_tuple(declared))
+
+
+def reads_as(kind: Any, base: type[BaseDetDataset]) -> bool:
+    """Tell whether a data set class reads its files as a base does; LVIS and others have formats of their own."""
+    methods = ('load_data_list', 'parse_data_info')
+    return all(getattr(kind, method, None) is getattr(base, method) for method in methods)
 
 
 def class_tuple(classes: Any) -> tuple[str, ...]:

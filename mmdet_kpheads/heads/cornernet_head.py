@@ -238,11 +238,9 @@ class CornerNetHead(BaseDenseHead):
 
     def _level_losses(self, tl: CornerMaps, br: CornerMaps, targets: CornerTargets) -> dict[str, Tensor]:
         """Losses of one level; those of heat map and offset are the mean of both corners."""
-        pairs = ((tl, targets.top_left), (br, targets.bottom_right))
-        det, off = (
-            sum(loss(maps, target) for maps, target in pairs) / 2 for loss in (self._heat_loss, self._offset_loss)
-        )
-        losses = {'det_loss': det, 'off_loss': off}
+        heats = self._heat_loss(tl, targets.top_left), self._heat_loss(br, targets.bottom_right)
+        offsets = self._offset_loss(tl, targets.top_left), self._offset_loss(br, targets.bottom_right)
+        losses = {'det_loss': torch.stack(heats).mean(), 'off_loss': torch.stack(offsets).mean()}
         if tl.tags is not None and br.tags is not None and self.loss_embedding is not None:
             tags = gather_tags([tl.tags, br.tags], targets.pair_cells).float()  # (B, N, 2, D)
             losses |= {f'{key}_loss': value for key, value in self.loss_embedding(tags, targets.pair_mask).items()}

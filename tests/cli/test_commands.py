@@ -149,6 +149,11 @@ def test_bad_input_of_a_test_is_named(arguments, message):
         test.main([CONFIG, *arguments])
 
 
+def test_results_are_written_for_data_without_annotations():
+    assert test.format_only({'type': 'CocoMetric', 'format_only': True})
+    assert not test.format_only([{'type': 'CocoMetric', 'format_only': True}, {'type': 'VOCMetric'}])
+
+
 def test_check_dataset_counts_and_draws(capsys):
     check_dataset.main([CONFIG, '--read-images', '--show-dir', 'truth', '--number', '2'])
     text = capsys.readouterr().out

@@ -136,6 +136,11 @@ def test_wrappers_are_looked_into(tmp_path):
     assert [source.path('a.json') for source in sources(wrapped)] == [tmp_path / 'a.json'] * 2
 
 
+def test_other_formats_and_other_storage_are_left_out(tmp_path):
+    remote = coco_cfg(tmp_path) | {'backend_args': {'backend': 'petrel'}}
+    assert not list(sources({'type': 'LVISV1Dataset', 'ann_file': 'x.json'})) and not list(sources(remote))
+
+
 def test_class_names_default_to_those_of_the_data_set_class():
     (source,) = sources({'type': 'VOCDataset', 'ann_file': 'x.txt'})
     assert source.is_voc and len(source.classes) == 20
@@ -180,7 +185,7 @@ def test_broken_xml_names_the_file(tmp_path, text, message):
 )
 def test_each_fault_of_a_box_has_its_name(box, fault):
     found = check.box_fault(box, (100, 80))
-    assert (found is None) if fault is None else (fault in found)
+    assert (found is None) if fault is None else (fault in str(found))
 
 
 def test_report_names_every_fault_of_a_broken_data_set(tmp_path):
@@ -207,6 +212,8 @@ def test_empty_image_and_wrong_size_are_named(tmp_path):
     (tmp_path / 'b.jpg').write_text('no image')
     images = [ImageTruth(tmp_path / 'a.jpg', (10, 10)), ImageTruth(tmp_path / 'b.jpg', (10, 10))]
     truth = Truth(tmp_path / 'a.json', (), images)
+    no_size = Truth(tmp_path / 'a.json', (), [ImageTruth(tmp_path / 'a.jpg', (0, 0), [[0, 0, 1, 1]], ['cat'])])
+    assert [kind for kind, _ in check.faults(no_size, ())] == ['image without a size']
     assert [kind for kind, _ in check.faults(truth, ())] == ['image without objects'] * 2
     first, second = check.file_faults(truth)
     assert 'a.jpg is 100 x 80, but annotated as (10, 10)' in first and 'b.jpg cannot be read' in second

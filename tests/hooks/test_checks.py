@@ -121,7 +121,7 @@ def test_labels_counted_on_the_device_stop_the_run_at_the_interval():
 
 
 def test_dropped_boxes_are_a_warning(monkeypatch):
-    messages = []
+    messages: list[str] = []
     state = counts(num_dropped_boxes=[1.0, 4.0])
     monkeypatch.setattr(state.logger, 'warning', messages.append)
     ground_truth_hook().after_train_iter(state, 1)

@@ -18,7 +18,7 @@ def test_equals_one_image_and_one_class_at_a_time(method, offset):
     options = dict(method=method, offset=offset, iou_threshold=0.3, sigma=0.4, min_score=0.05)
     kept, index = soft_nms_batch(boxes, scores, labels, 40, **options)
     for image in range(3):
-        expected = {}
+        expected: dict[int, float] = {}
         for label in range(3):
             mine = (labels[image] == label).nonzero()[:, 0]
             rows, order = soft_nms(boxes[image, mine], scores[image, mine], **options)
