@@ -17,6 +17,8 @@ from mmengine.logging import HistoryBuffer
 from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 from mmengine.runner import checkpoint as mmengine_checkpoint
 
+from ..errors import InputError
+
 NUMPY_CORE = np._core if hasattr(np, '_core') else np.core  # numpy 2, numpy 1
 NUMBER_TYPES = '?bhilqBHILQefd'
 # mmengine pickles these functions, which Python writes as getattr(class, name).
@@ -43,7 +45,7 @@ def load(file: Any, map_location: Any = None, weights_only: bool | None = None) 
         weights_only: Not used, it is always True.
 
     Raises:
-        ValueError: If the file asks for anything but data. It names the file and what it asked for, and
+        InputError: If the file asks for anything but data. It names the file and what it asked for, and
             nothing of the file has run.
     """
     return _refusing(file, lambda: torch.load(file, map_location=map_location, weights_only=True))
@@ -58,7 +60,7 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: As ``load``.
+        InputError: As ``load``.
     """
     path = os.path.expanduser(filename)
     if not os.path.isfile(path):
@@ -74,7 +76,7 @@ def load_url(url: str, **options: Any) -> Any:
         options: As for ``torch.hub.load_state_dict_from_url``.
 
     Raises:
-        ValueError: As ``load``.
+        InputError: As ``load``.
     """
     options['weights_only'] = True
     return _refusing(url, lambda: torch.hub.load_state_dict_from_url(url, **options))
@@ -86,7 +88,7 @@ def _refusing(source: Any, read: Callable[[], Any]) -> Any:
     except UnpicklingError as error:
         asked = re.search(r'GLOBAL (\S+)', str(error)) or re.search(r'REDUCE.* (\S+)', str(error))
         reason = f'it asks for {asked[1]}, which is no data' if asked else str(error).splitlines()[0]
-        raise ValueError(
+        raise InputError(
             f'checkpoint {getattr(source, "name", source)!r} is refused: {reason}. Nothing of it was run. '
             'If you trust its origin, declare that with torch.serialization.add_safe_globals first.'
         ) from None
