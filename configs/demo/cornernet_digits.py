@@ -16,6 +16,7 @@ model = dict(
         in_channels=32,
         num_feat_levels=1,
         feat_level=0,
+        feat_channels=64,
         loss_embedding=dict(type='AssociativeEmbeddingLoss', pull_weight=0.1, push_weight=0.1)),
     test_cfg=dict(
         _delete_=True,

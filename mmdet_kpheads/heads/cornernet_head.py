@@ -27,7 +27,6 @@ from .options import image_extents, normaliser, read_test_cfg, valid_cells
 from .results import to_instances
 
 HEAT_PRIOR = 0.1  # section 4.1
-FEAT_CHANNELS = 256  # of the convolution before each output
 HEATMAP_LOSS = {'type': 'GaussianFocalLoss', 'alpha': 2.0, 'gamma': 4.0, 'loss_weight': 1}
 GROUPING_LOSS = {'type': 'AssociativeEmbeddingLoss', 'pull_weight': 0.25, 'push_weight': 0.25}
 OFFSET_LOSS = {'type': 'SmoothL1Loss', 'beta': 1.0, 'loss_weight': 1}
@@ -75,6 +74,7 @@ class CornerNetHead(BaseDenseHead):
         min_overlap: IoU kept inside the Gaussian radius; None for 0.3 (exact) or 0.7 (legacy).
         ignore_regions: Train nothing on cells that touch an ignore box.
         feat_level: With ``num_feat_levels=1``: which of several feature maps to use.
+        feat_channels: Channels between the two convolutions of an output; mmdet's head has 256.
 
     Raises:
         ValueError: For an option out of range, named in the message.
@@ -99,6 +99,7 @@ class CornerNetHead(BaseDenseHead):
         min_overlap: float | None = None,
         ignore_regions: bool = False,
         feat_level: int | None = None,
+        feat_channels: int = 256,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
         if stack_reduction not in STACK_REDUCTIONS:
@@ -116,6 +117,7 @@ class CornerNetHead(BaseDenseHead):
         check_radius_options(self.radius, self.min_overlap)
         self.ignore_regions = ignore_regions
         self.feat_level = feat_level
+        self.feat_channels = feat_channels
         self.train_cfg = train_cfg
         self.test_cfg = read_test_cfg(test_cfg, TEST_DEFAULTS, type(self).__name__)
         for corner, directions in CORNERS.items():
@@ -139,8 +141,8 @@ class CornerNetHead(BaseDenseHead):
 
     def _output(self, channels: int) -> nn.Sequential:
         return nn.Sequential(
-            ConvModule(self.in_channels, FEAT_CHANNELS, 3, padding=1),
-            ConvModule(FEAT_CHANNELS, channels, 1, norm_cfg=None, act_cfg=None),
+            ConvModule(self.in_channels, self.feat_channels, 3, padding=1),
+            ConvModule(self.feat_channels, channels, 1, norm_cfg=None, act_cfg=None),
         )
 
     def init_weights(self) -> None:
