@@ -11,7 +11,7 @@ from typing import Any
 
 import cv2
 
-from ..errors import InputError
+from ..errors import InputError, listed
 from .sources import Source, sources
 from .truth import ImageTruth, Truth
 
@@ -77,12 +77,6 @@ def missing_images(truth: Truth) -> str | None:
     if missing[0].parent not in present:
         return f'image folder not found: {missing[0].parent} (for {truth.source})'
     return f'image not found: {missing[0]} ({len(missing)} of the {len(paths)} images that {truth.source} names)'
-
-
-def listed(names: Any, limit: int = 12) -> str:
-    """Write names as a tuple, shortened after ``limit``."""
-    shown = ', '.join(repr(name) for name in list(names)[:limit])
-    return f'({shown}{", ..." if len(names) > limit else ""})'
 
 
 def box_fault(box: list[float], size: tuple[int, int]) -> str | None:

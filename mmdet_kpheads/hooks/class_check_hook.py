@@ -8,8 +8,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
-from ..datasets.check import listed
-from ..errors import InputError
+from ..errors import InputError, listed
 from ..registry import HOOKS
 
 ONE_CLASS_HEADS = ('rpn_head',)  # object or not, whatever the data set
