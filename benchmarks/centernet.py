@@ -3,11 +3,10 @@
 Run: python benchmarks/centernet.py [--device cuda] [--repeats 7]
 """
 
-import argparse
 from typing import Any
 
 import torch
-from common import compared, save, table  # type: ignore[import-not-found]  # beside this file
+from common import compared, run  # type: ignore[import-not-found]  # beside this file
 from mmengine.structures import InstanceData
 
 import mmdet_kpheads  # noqa: F401  (makes mmcv.ops importable before mmdet is)
@@ -82,17 +81,5 @@ def mmdet_options() -> Any:
     return ConfigDict(TEST_CFG)
 
 
-def main() -> None:
-    """Measure, print the table, save the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    parser.add_argument('--repeats', type=int, default=7)
-    args = parser.parse_args()
-    device = torch.device(args.device)
-    measured = rows(device, args.repeats)
-    print(table(measured))
-    print(f'saved {save("centernet", measured, device)}')
-
-
 if __name__ == '__main__':
-    main()
+    run('centernet', rows, __doc__ or '')

@@ -1,5 +1,6 @@
 """The written contract of benchmarks/README.md in code: timing, metadata, JSON."""
 
+import argparse
 import json
 import os
 import platform
@@ -35,6 +36,18 @@ def compared(ours: Callable[[], Any], theirs: Callable[[], Any], device: torch.d
     """Both sides in one run, and the ratio of their medians (above 1: ours is faster)."""
     our_times, their_times = timed(ours, device, repeats), timed(theirs, device, repeats)
     return {'ours': our_times, 'mmdet': their_times, 'ratio': their_times['median_ms'] / our_times['median_ms']}
+
+
+def run(name: str, rows: Callable[[torch.device, int], list[dict[str, Any]]], description: str) -> None:
+    """Command line of a benchmark: measure, print the table, save the JSON."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--repeats', type=int, default=7)
+    args = parser.parse_args()
+    device = torch.device(args.device)
+    measured = rows(device, args.repeats)
+    print(table(measured))
+    print(f'saved {save(name, measured, device)}')
 
 
 def save(name: str, rows: list[dict[str, Any]], device: torch.device) -> Path:

@@ -3,13 +3,12 @@
 Run: python benchmarks/cornernet.py [--device cuda] [--repeats 7]
 """
 
-import argparse
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from centernet import CELLS, CLASSES, SIZES, scene  # beside this file; it imports mmdet_kpheads first
-from common import compared, save, table  # type: ignore[import-not-found]  # beside this file
+from common import compared, run  # type: ignore[import-not-found]  # beside this file
 from mmdet.models.dense_heads import CornerHead
 from mmengine.config import ConfigDict
 
@@ -66,17 +65,5 @@ def prediction(head: Any, maps: list[list[torch.Tensor]], metas: Any, with_nms: 
     return lambda: head.predict_by_feat(*maps, metas, with_nms=with_nms)
 
 
-def main() -> None:
-    """Measure, print the table, save the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    parser.add_argument('--repeats', type=int, default=7)
-    args = parser.parse_args()
-    device = torch.device(args.device)
-    measured = rows(device, args.repeats)
-    print(table(measured))
-    print(f'saved {save("cornernet", measured, device)}')
-
-
 if __name__ == '__main__':
-    main()
+    run('cornernet', rows, __doc__ or '')
