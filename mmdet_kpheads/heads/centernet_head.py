@@ -16,13 +16,13 @@ from ..decoding.centre import decode_centres
 from ..decoding.flip import average_flipped_heat, average_flipped_offset, average_flipped_size
 from ..functional.gaussian import DEFAULT_MIN_OVERLAP, check_radius_options
 from ..functional.peaks import gather_cells
-from ..ground_truth import GroundTruth, image_size
+from ..ground_truth import GroundTruth
 from ..losses.build import build_loss
 from ..registry import MODELS
 from ..targets.centre import centre_targets, dense_centre_targets
 from ..targets.points import MapFrame, PointTargets
 from .losses import averaged, read_trained, try_box_loss, try_heatmap_loss, try_regression_loss
-from .options import image_extents, normaliser, read_test_cfg, require_one_level, single_level, valid_cells
+from .options import image_frame, normaliser, read_test_cfg, require_one_level, single_level
 from .results import to_instances
 
 HEAT_PRIOR = 0.1  # probability at the start (CornerNet section 4.1, kept by CenterNet)
@@ -267,9 +267,7 @@ class CenterNetHead(BaseDenseHead):
         if with_nms and options['nms'] is None:
             raise ValueError("with_nms=True needs test_cfg['nms'], e.g. dict(type='nms', iou_threshold=0.5)")
         heat = center_heatmap_preds[0]
-        input_size = tuple(batch_img_metas[0]['batch_input_shape'])
-        extent = image_extents(batch_img_metas, heat.device)
-        padded = any('border' not in meta and image_size(meta) != input_size for meta in batch_img_metas)
+        input_size, extent, cells = image_frame(batch_img_metas, heat)
         found = decode_centres(
             heat,
             self._decode_size(wh_preds[0]),
@@ -279,7 +277,7 @@ class CenterNetHead(BaseDenseHead):
             options['topk'],
             options['local_maximum_kernel'],
             options['score_thr'],
-            valid_cells(extent, (heat.shape[2], heat.shape[3]), input_size) if padded else None,
+            cells,
         )
         return to_instances(found, batch_img_metas, extent, rescale, options['nms'], options['max_per_img'])
 

@@ -16,14 +16,14 @@ from torch import Tensor, nn
 from ..decoding.corner import CornerMaps, PairingOptions, decode_corners
 from ..functional.embedding import gather_tags
 from ..functional.gaussian import DEFAULT_MIN_OVERLAP, check_radius_options
-from ..ground_truth import GroundTruth, image_size
+from ..ground_truth import GroundTruth
 from ..losses.build import build_loss
 from ..registry import MODELS
 from ..targets.corner import CornerTargets, corner_targets, dense_corner_targets
 from ..targets.points import MapFrame, PointTargets
 from .corner_pool_block import BATCH_NORM, CornerPoolBlock
 from .losses import averaged, read_trained, try_grouping_loss, try_heatmap_loss, try_regression_loss
-from .options import image_extents, normaliser, read_test_cfg, valid_cells
+from .options import image_frame, normaliser, read_test_cfg
 from .results import to_instances
 
 HEAT_PRIOR = 0.1  # section 4.1
@@ -318,17 +318,15 @@ class CornerNetHead(BaseDenseHead):
         Raises:
             KeyError: If a resized image lacks ``scale_factor``.
         """
-        heat, input_size = tl_heats[-1], tuple(batch_img_metas[0]['batch_input_shape'])
-        extent = image_extents(batch_img_metas, heat.device)
-        padded = any('border' not in meta and image_size(meta) != input_size for meta in batch_img_metas)
+        input_size, extent, cells = image_frame(batch_img_metas, tl_heats[-1])
         options = {key: self.test_cfg[key] for key in PairingOptions._fields if key in self.test_cfg}
         found = decode_corners(
-            CornerMaps(heat, tl_embs[-1], tl_offs[-1]),
+            CornerMaps(tl_heats[-1], tl_embs[-1], tl_offs[-1]),
             CornerMaps(br_heats[-1], br_embs[-1], br_offs[-1]),
             input_size,
             extent,
             PairingOptions(**options, distance=self._tag_distance),
-            valid_cells(extent, (heat.shape[2], heat.shape[3]), input_size) if padded else None,
+            cells,
         )
         nms = self.test_cfg['nms'] if with_nms else None
         return to_instances(found, batch_img_metas, extent, rescale, nms, self.test_cfg['max_per_img'])

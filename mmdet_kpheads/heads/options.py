@@ -97,3 +97,17 @@ def valid_cells(extent_px: Tensor, map_size: tuple[int, int], input_size: tuple[
     top_px = torch.arange(height, device=extent_px.device) * (input_size[0] / height)
     columns, rows = left_px < extent_px[:, 2:3], top_px < extent_px[:, 3:4]  # (B, W), (B, H)
     return (rows[:, :, None] & columns[:, None, :])[:, None]
+
+
+def image_frame(metas: Sequence[Mapping[str, Any]], heat: Tensor) -> tuple[tuple[int, int], Tensor, Tensor | None]:
+    """How a heat map (B, C, H, W) lies over the images of a batch.
+
+    Returns:
+        Size of the network input (height, width) in pixels; the images in it, (B, 4) xyxy; the cells that touch them,
+        (B, 1, H, W) bool, or None where no image was padded for the batch.
+    """
+    input_size = tuple(metas[0]['batch_input_shape'])
+    extent_px = image_extents(metas, heat.device)
+    padded = any('border' not in meta and image_size(meta) != input_size for meta in metas)
+    cells = valid_cells(extent_px, (heat.shape[2], heat.shape[3]), input_size) if padded else None
+    return input_size, extent_px, cells

@@ -26,20 +26,24 @@ def checked(boxes: Tensor, scores: Tensor, offset: int) -> tuple[Tensor, Tensor]
     return full_precision(boxes), full_precision(scores)
 
 
-def overlaps(first: Tensor, second: Tensor, offset: int) -> Tensor:
-    """Give the intersection over union of each pair; 0 / 0, two boxes without area, is NaN.
+def overlap(first: Tensor, second: Tensor, offset: int) -> Tensor:
+    """Give the intersection over union of boxes (..., 4) that broadcast; 0 / 0, two boxes without area, is NaN.
 
     Args:
-        first: (N, 4) xyxy.
-        second: (M, 4) xyxy.
+        first: (..., 4) xyxy.
+        second: (..., 4) xyxy.
         offset: 0 or 1, added to each width and height.
 
     Returns:
-        (N, M).
+        (...).
     """
-    first_area, second_area = ((b[:, 2] - b[:, 0] + offset) * (b[:, 3] - b[:, 1] + offset) for b in (first, second))
-    left_top = torch.maximum(first[:, None, :2], second[:, :2])
-    right_bottom = torch.minimum(first[:, None, 2:], second[:, 2:])
-    width, height = (right_bottom - left_top + offset).clamp(min=0).unbind(-1)
-    shared = width * height
-    return shared / (first_area[:, None] + second_area - shared)
+    first_area, second_area = ((box[..., 2:] - box[..., :2] + offset).prod(-1) for box in (first, second))
+    left_top = torch.maximum(first[..., :2], second[..., :2])
+    right_bottom = torch.minimum(first[..., 2:], second[..., 2:])
+    shared = (right_bottom - left_top + offset).clamp(min=0).prod(-1)
+    return shared / (first_area + second_area - shared)
+
+
+def overlaps(first: Tensor, second: Tensor, offset: int) -> Tensor:
+    """Give the :func:`overlap` of each pair of boxes (N, 4) and (M, 4): (N, M)."""
+    return overlap(first[:, None], second, offset)

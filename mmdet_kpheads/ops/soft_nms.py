@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .boxes import checked, overlaps
+from .boxes import checked, overlap, overlaps
 
 METHODS = ('naive', 'linear', 'gaussian')  # in the order of mmcv's numbers 0, 1, 2
 GONE = -torch.inf  # ranks below any score
@@ -116,18 +116,10 @@ def soft_nms_batch(
         best, index = live.max(1, keepdim=True)  # (B, 1): the first of equals
         taken.append((best, index))
         box = corners.gather(1, index[..., None].expand(-1, -1, 4))  # (B, 1, 4)
-        factor = _factors(_overlap(box, corners, offset), method, iou_threshold, sigma)  # (B, N)
+        factor = _factors(overlap(box, corners, offset), method, iou_threshold, sigma)  # (B, N)
         if not class_agnostic:
             factor = factor.where(labels == labels.gather(1, index), 1.0)
         live = live * factor
         live = live.where(live >= min_score, GONE).scatter(1, index, GONE)
     kept, indices = (torch.cat(parts, 1) for parts in zip(*taken, strict=True))
     return kept, indices
-
-
-def _overlap(first: Tensor, second: Tensor, offset: int) -> Tensor:
-    """Intersection over union of boxes (..., 4) that broadcast; 0 / 0 is NaN."""
-    size = [box[..., 2:] - box[..., :2] + offset for box in (first, second)]
-    shared = torch.minimum(first[..., 2:], second[..., 2:]) - torch.maximum(first[..., :2], second[..., :2]) + offset
-    area = shared.clamp(min=0).prod(-1)
-    return area / (size[0].prod(-1) + size[1].prod(-1) - area)
