@@ -1,15 +1,57 @@
-"""A small detector and a few optimiser steps, for curves and finiteness."""
+"""Small heads and detectors and a few optimiser steps, for curves and finiteness."""
 
 import torch
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmengine.registry import DefaultScope
 
+from mmdet_kpheads.heads import AutoAssignHead, CenterNetHead, CornerNetHead
 from tests.scenes import metas
+
+GROUPS = dict(type='GN', num_groups=2)  # unlike batch normalisation the same for one image and for two
+
+
+def small_centernet():
+    return CenterNetHead(4, 4, 3, loss_bbox=dict(type='GIoULoss', loss_weight=1.0))
+
+
+def small_cornernet():
+    embedding = dict(type='AssociativeEmbeddingLoss', reduction='image_mean')
+    return CornerNetHead(3, 4, 1, loss_embedding=embedding, norm_cfg=GROUPS, feat_channels=8, pool_channels=8)
+
+
+def small_autoassign():
+    giou = dict(type='GIoULoss', loss_weight=5.0)
+    head = AutoAssignHead(
+        3, 4, feat_channels=8, stacked_convs=1, strides=(4, 8), norm_cfg=GROUPS, loss_bbox=giou, force_topk=True
+    )
+    torch.nn.init.constant_(head.conv_reg.bias, 1.0)  # at 0 relu cuts half of the gradients
+    return head
+
+
+SMALL_HEADS = dict(centernet=(small_centernet, 1), cornernet=(small_cornernet, 1), autoassign=(small_autoassign, 2))
+
+
+def small_head(name: str):
+    """A head for 3 classes over 4 channels at stride 4 (AutoAssign: 4 and 8)."""
+    return SMALL_HEADS[name][0]()
+
+
+def features_of(name: str, batch: int, seed: int, cells: int = 16):
+    """Feature maps that the head takes."""
+    generator = torch.Generator().manual_seed(seed)
+    levels = SMALL_HEADS[name][1]
+    return tuple(torch.randn(batch, 4, cells >> level, cells >> level, generator=generator) for level in range(levels))
+
+
+def summed(losses):
+    """The sum of all entries named loss; a head with several stacks gives lists."""
+    values = [value for name, value in losses.items() if 'loss' in name]
+    return sum(sum(value) if isinstance(value, list) else value for value in values)
 
 
 def small_detector(head: str, num_classes: int, **head_options):
-    """A narrow ResNet-18 with two transposed convolutions (stride 4) and the named head."""
+    """A narrow ResNet-18 with two transposed convolutions (stride 4) and the named head over 8 channels."""
     cfg = dict(
         type='mmdet.CenterNet',
         data_preprocessor=dict(type='mmdet.DetDataPreprocessor'),
@@ -31,7 +73,7 @@ def small_detector(head: str, num_classes: int, **head_options):
             use_dcn=False,
         ),
         bbox_head=dict(type=head, num_classes=num_classes, in_channels=8, feat_channels=8, **head_options),
-        test_cfg=dict(topk=100, local_maximum_kernel=3, max_per_img=100),
+        test_cfg=dict(max_per_img=100),
     )
     with DefaultScope.overwrite_default_scope('mmdet'):
         return MODELS.build(cfg)
@@ -50,8 +92,7 @@ def total_loss(model, images, size, step):
     """Summed training loss of one batch of images made from a seed."""
     inputs = torch.randn(len(images), 3, size, size, generator=torch.Generator().manual_seed(step))
     inputs = inputs.to(images[0].bboxes.device)
-    losses = model.loss(inputs, samples_of(images, size))
-    return sum(value for name, value in losses.items() if 'loss' in name)
+    return summed(model.loss(inputs, samples_of(images, size)))
 
 
 def follow(model, batches, size, lr=1e-2):

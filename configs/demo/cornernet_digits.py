@@ -17,10 +17,15 @@ model = dict(
         in_channels=32,
         num_feat_levels=1,
         feat_level=0,
-        feat_channels=64,
+        feat_channels=32,
+        pool_channels=32,
         loss_embedding=dict(type='AssociativeEmbeddingLoss', pull_weight=0.1, push_weight=0.1)),
     test_cfg=dict(
         _delete_=True,
         corner_topk=40,
         max_per_img=max_detections,
         nms=dict(type='soft_nms', iou_threshold=0.5, method='gaussian')))
+
+# corners are learned from less than a centre is: more and smaller steps
+train_dataloader = dict(batch_size=8)
+auto_scale_lr = dict(base_batch_size=8)

@@ -1,6 +1,8 @@
 """Detection heads: they only wire features, targets, losses and decoding together."""
 
+from .autoassign_head import AutoAssignHead
+from .center_prior import CenterPrior
 from .centernet_head import CenterNetHead
 from .cornernet_head import CornerNetHead
 
-__all__ = ['CenterNetHead', 'CornerNetHead']
+__all__ = ['AutoAssignHead', 'CenterNetHead', 'CenterPrior', 'CornerNetHead']

@@ -18,11 +18,12 @@ from ..functional.gaussian import DEFAULT_MIN_OVERLAP, check_radius_options
 from ..functional.peaks import gather_cells
 from ..ground_truth import GroundTruth
 from ..losses.build import build_loss
+from ..losses.normaliser import normaliser
 from ..registry import MODELS
 from ..targets.centre import centre_targets, dense_centre_targets
 from ..targets.points import MapFrame, PointTargets
 from .losses import averaged, read_trained, try_box_loss, try_heatmap_loss, try_regression_loss
-from .options import image_frame, normaliser, read_test_cfg, require_one_level, single_level
+from .options import image_frame, read_test_cfg, require_one_level, single_level
 from .results import to_instances
 
 HEAT_PRIOR = 0.1  # probability at the start (CornerNet section 4.1, kept by CenterNet)

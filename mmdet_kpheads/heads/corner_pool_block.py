@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ..ops.corner_pool import corner_pool
 
 BATCH_NORM = {'type': 'BN', 'requires_grad': True}
+POOL_CHANNELS = 128  # CornerNet's models/py_utils/kp.py
 
 
 class CornerPoolBlock(BaseModule):
@@ -30,7 +31,7 @@ class CornerPoolBlock(BaseModule):
         in_channels: int,
         directions: Sequence[str],
         out_channels: int = 128,
-        feat_channels: int = 128,
+        feat_channels: int = POOL_CHANNELS,
         norm_cfg: dict = BATCH_NORM,
         init_cfg: dict | list | None = None,
     ) -> None:

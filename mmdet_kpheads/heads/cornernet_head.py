@@ -18,12 +18,13 @@ from ..functional.embedding import gather_tags
 from ..functional.gaussian import DEFAULT_MIN_OVERLAP, check_radius_options
 from ..ground_truth import GroundTruth
 from ..losses.build import build_loss
+from ..losses.normaliser import normaliser
 from ..registry import MODELS
 from ..targets.corner import CornerTargets, corner_targets, dense_corner_targets
 from ..targets.points import MapFrame, PointTargets
-from .corner_pool_block import BATCH_NORM, CornerPoolBlock
+from .corner_pool_block import BATCH_NORM, POOL_CHANNELS, CornerPoolBlock
 from .losses import averaged, read_trained, try_grouping_loss, try_heatmap_loss, try_regression_loss
-from .options import image_frame, normaliser, read_test_cfg
+from .options import image_frame, read_test_cfg
 from .results import to_instances
 
 HEAT_PRIOR = 0.1  # section 4.1
@@ -75,6 +76,7 @@ class CornerNetHead(BaseDenseHead):
         ignore_regions: Train nothing on cells that touch an ignore box.
         feat_level: With ``num_feat_levels=1``: which of several feature maps to use.
         feat_channels: Channels between the two convolutions of an output; mmdet's head has 256.
+        pool_channels: Channels that are pooled in each direction; mmdet's head has 128.
 
     Raises:
         ValueError: For an option out of range, named in the message.
@@ -100,6 +102,7 @@ class CornerNetHead(BaseDenseHead):
         ignore_regions: bool = False,
         feat_level: int | None = None,
         feat_channels: int = 256,
+        pool_channels: int = POOL_CHANNELS,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
         if stack_reduction not in STACK_REDUCTIONS:
@@ -121,23 +124,26 @@ class CornerNetHead(BaseDenseHead):
         self.train_cfg = train_cfg
         self.test_cfg = read_test_cfg(test_cfg, TEST_DEFAULTS, type(self).__name__)
         for corner, directions in CORNERS.items():
-            self._add_branch(corner, directions, norm_cfg)
+            pools = [
+                CornerPoolBlock(in_channels, directions, in_channels, pool_channels, norm_cfg)
+                for _ in range(num_feat_levels)
+            ]
+            self.add_module(f'{corner}_pool', nn.ModuleList(pools))
+            self._add_outputs(corner)
         self.loss_heatmap = build_loss(loss_heatmap, 'loss_heatmap', try_heatmap_loss)
         self.loss_offset = build_loss(loss_offset, 'loss_offset', try_regression_loss)
         self.loss_embedding = None
         if self.with_corner_emb and loss_embedding is not None:
             self.loss_embedding = build_loss(loss_embedding, 'loss_embedding', try_grouping_loss)
 
-    def _add_branch(self, corner: str, directions: Sequence[str], norm_cfg: dict) -> None:
-        """One corner's layers on every level, under mmdet's names: tl_pool, tl_heat, tl_off, tl_emb, and br_*."""
+    def _add_outputs(self, corner: str) -> None:
+        """One corner's outputs on every level, under mmdet's names: tl_heat, tl_off, tl_emb, and br_*."""
         outputs = {'heat': self.num_classes, 'off': 2}
         if self.with_corner_emb:
             outputs['emb'] = self.corner_emb_channels
-        levels = range(self.num_feat_levels)
-        pools = [CornerPoolBlock(self.in_channels, directions, self.in_channels, norm_cfg=norm_cfg) for _ in levels]
-        self.add_module(f'{corner}_pool', nn.ModuleList(pools))
         for name, channels in outputs.items():
-            self.add_module(f'{corner}_{name}', nn.ModuleList(self._output(channels) for _ in levels))
+            levels = [self._output(channels) for _ in range(self.num_feat_levels)]
+            self.add_module(f'{corner}_{name}', nn.ModuleList(levels))
 
     def _output(self, channels: int) -> nn.Sequential:
         return nn.Sequential(

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
-from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor
 
 from ..ground_truth import image_size
@@ -47,13 +46,6 @@ def require_one_level(owner: str, *maps: Sequence[Tensor]) -> None:
     lengths = [len(levels) for levels in maps]
     if set(lengths) != {1}:
         raise ValueError(f'{owner} got predictions of {lengths} levels, configured for 1 each')
-
-
-def normaliser(count: Tensor) -> Tensor:
-    """max(1, total over ranks) / ranks, so that averaged gradients equal those of one process with the whole batch."""
-    total = count.detach().clone()
-    all_reduce(total, op='sum')
-    return total.clamp(min=1) / get_world_size()
 
 
 def image_extents(metas: Iterable[Mapping[str, Any]], device: torch.device) -> Tensor:

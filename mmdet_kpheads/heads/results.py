@@ -20,6 +20,7 @@ def to_instances(
     rescale: bool,
     nms: Mapping[str, Any] | None,
     max_per_img: int,
+    min_side_px: float = 0.0,
 ) -> list[InstanceData]:
     """Valid detections of each image, in the image's own pixels, best first.
 
@@ -31,6 +32,7 @@ def to_instances(
         nms: mmcv's NMS options, or None for no NMS. Soft-NMS runs on the whole batch on its own device, and only as far
             as boxes are wanted; other kinds are mmcv's.
         max_per_img: Boxes an image at most; all if not positive.
+        min_side_px: Boxes need a longer width and height than this, in the image's own pixels.
 
     Raises:
         KeyError: See :func:`~mmdet_kpheads.heads.options.rescale_factors`.
@@ -39,6 +41,8 @@ def to_instances(
     if rescale:
         boxes = boxes / rescale_factors(metas, boxes.device)[:, None].repeat(1, 1, 2)
     found = found._replace(boxes=boxes)
+    if min_side_px > 0:
+        found = found._replace(valid=found.valid & (boxes[..., 2:] - boxes[..., :2] > min_side_px).all(-1))
     if nms is not None and nms.get('type') == 'soft_nms':
         found, nms = soft_nms_of_batch(found, nms, max_per_img), None
     return [_one_image(*image, nms, max_per_img) for image in zip(*found, strict=True)]

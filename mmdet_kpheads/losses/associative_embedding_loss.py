@@ -1,9 +1,11 @@
 """Associative embedding loss as a module."""
 
+import torch
 from torch import Tensor, nn
 
 from ..functional.embedding import NORMS, pull_push
 from ..registry import MODELS
+from .normaliser import normaliser
 
 REDUCTIONS = ('sum', 'image_mean')
 
@@ -23,7 +25,8 @@ class AssociativeEmbeddingLoss(nn.Module):
         margin: Distance from which two objects push no more.
         distance: ``'l1'`` or ``'l2'``; decoding should use the same.
         reduction: ``'sum'`` over images, as published, or ``'image_mean'``, the average over the images that hold
-            objects, which makes the weights independent of the batch size.
+            objects, over all ranks, which makes the weights independent of the batch
+            size.
 
     Raises:
         ValueError: If ``distance`` or ``reduction`` is unknown.
@@ -66,7 +69,7 @@ class AssociativeEmbeddingLoss(nn.Module):
         losses = {'pull': self.pull_weight * pull.sum(), 'push': self.push_weight * push.sum()}
         if self.reduction == 'sum':
             return losses
-        images = (mask != 0).any(1).sum().clamp(min=1)
+        images = normaliser((mask != 0).any(1).sum(dtype=torch.float32))
         return {name: loss / images for name, loss in losses.items()}
 
 

@@ -40,7 +40,7 @@ def total(losses):
 
 
 def flat(maps):
-    return [[None if level is None else level.detach() for level in levels] for levels in maps]
+    return [[None if level is None else level.detach().clone() for level in levels] for levels in maps]
 
 
 @pytest.mark.parametrize('name', HOSTILE)
@@ -122,6 +122,7 @@ def test_ignore_boxes():
     for levels in disturbed:
         levels[0][..., :8, :8] += 3
     assert losses_of(head, image, maps=maps, ignored=ignored) == losses_of(head, image, maps=disturbed, ignored=ignored)
+    assert losses_of(build(), image, maps=maps) != losses_of(build(), image, maps=disturbed)
 
 
 def test_mean_over_stacks():

@@ -1,0 +1,131 @@
+"""The losses of AutoAssign over pairs of an object and a point: arXiv 2007.03496, sections 3.2 and 3.3.
+
+Every function takes part of the pairs and adds to one value a box, so that a batch with very many pairs can be worked
+through in parts.
+
+Shape legend: B images, N boxes, C classes, T points of all levels, P pairs. M = B * N: boxes are counted
+through the batch.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .blocks import CPU_BLOCK_CELLS, DEVICE_BLOCK_CELLS
+
+EPS = 1e-12  # of mmdet's and the authors' code
+CONFIDENCE_SCALE = 3.0  # in exp(3 P+): the authors' value
+MIN_UNION_PX2 = 1e-6  # mmdet's bbox_overlaps
+
+
+class BoxSums(NamedTuple):
+    """Sums over the points of each box, (M,) each; the weights carry exp(-shift) of the box."""
+
+    weight: Tensor  # sum of exp(3 P+) G
+    weighted_hit: Tensor  # sum of exp(3 P+) G P+
+    prior: Tensor  # sum of G
+    points: Tensor  # number of points
+
+    @classmethod
+    def total(cls, parts: Sequence['BoxSums']) -> 'BoxSums':
+        """The sums over all parts."""
+        return cls(*(torch.stack(values).sum(0) for values in zip(*parts, strict=True)))
+
+
+@torch.no_grad()
+def best_iou(predicted: Tensor, boxes: Tensor) -> Tensor:
+    """Largest IoU of each predicted box with any box of its image; no gradient.
+
+    Differs from the rest in that every box counts here, also those that do not hold the point; it is worked out in
+    blocks of a fixed size and only the maximum is kept.
+
+    Args:
+        predicted: (B, T, 4) xyxy.
+        boxes: (B, N, 4) xyxy; zeros for none.
+
+    Returns:
+        (B, T).
+    """
+    images = len(predicted)
+    parts = []
+    cells = CPU_BLOCK_CELLS if predicted.device.type == 'cpu' else DEVICE_BLOCK_CELLS
+    step = max(1, cells // max(1, images * boxes.shape[1]))
+    x1, y1, x2, y2 = boxes[:, None].unbind(-1)  # (B, 1, N) each
+    area = (x2 - x1) * (y2 - y1)
+    for part in predicted.split(step, 1):
+        left, top, right, bottom = part[:, :, None].unbind(-1)  # (B, T', 1) each
+        shared = torch.minimum(right, x2).sub_(torch.maximum(left, x1)).clamp_(min=0)  # (B, T', N)
+        shared *= torch.minimum(bottom, y2).sub_(torch.maximum(top, y1)).clamp_(min=0)
+        union = torch.sub((right - left) * (bottom - top) + area, shared).clamp_(min=MIN_UNION_PX2)
+        parts.append(shared.div_(union).amax(-1))
+    return torch.cat(parts, 1)
+
+
+def box_sums(box: Tensor, num_boxes: int, log_hit: Tensor, log_prior: Tensor, shift: Tensor, live: Tensor) -> BoxSums:
+    """Sums of the positive loss over some pairs.
+
+    Args:
+        box: (P,) int64 in [0, M).
+        num_boxes: M.
+        log_hit: (P,) logarithm of P+.
+        log_prior: (P,) logarithm of G.
+        shift: (M,) taken off ``log_prior`` in the weights, so that they do not underflow; it cancels.
+        live: (P,) 1 or 0; pairs with 0 do not count.
+    """
+    hit = log_hit.exp()
+    weight = torch.exp(CONFIDENCE_SCALE * hit + log_prior - shift[box]) * live
+    values = torch.stack((weight, weight * hit, log_prior.exp() * live, live), 1)  # (P, 4)
+    return BoxSums(*values.new_zeros(num_boxes, 4).index_add(0, box, values).unbind(1))
+
+
+def positive_loss(sums: BoxSums) -> Tensor:
+    """-log(sum w+ P+) of each box, (M,); 0 for a box without points."""
+    held = sums.points > 0
+    tiny = torch.finfo(sums.weight.dtype).tiny
+    weighted = torch.where(held, sums.weighted_hit, 1).clamp(min=tiny)
+    return torch.where(held, sums.weight, 1).clamp(min=tiny).log() - weighted.log()
+
+
+class BoxRanges(NamedTuple):
+    """What the negative weights and the shift need of each box, (M,) each."""
+
+    lowest: Tensor  # smallest 1 / (1 - IoU) of its points
+    highest: Tensor
+    log_prior: Tensor  # largest logarithm of G
+
+    @classmethod
+    def empty(cls, num_boxes: int, device: torch.device) -> 'BoxRanges':
+        """Ranges of no pair."""
+        most = torch.full((num_boxes,), torch.inf, device=device)
+        return cls(most, -most, -most)
+
+    def include_(self, box: Tensor, iou: Tensor, log_prior: Tensor, live: Tensor) -> None:
+        """Take in some pairs, those that are live, in place."""
+        value, counts = inverse_miss(iou), live > 0
+        self.lowest.scatter_reduce_(0, box, torch.where(counts, value, torch.inf), 'amin')
+        self.highest.scatter_reduce_(0, box, torch.where(counts, value, -torch.inf), 'amax')
+        self.log_prior.scatter_reduce_(0, box, log_prior, 'amax')
+
+
+def inverse_miss(iou: Tensor) -> Tensor:
+    """The value f = 1 / (1 - IoU), before it is normalised over the points of a box."""
+    return 1 / (1 - iou).clamp(min=EPS)
+
+
+def negative_weight(iou: Tensor, lowest: Tensor, highest: Tensor) -> Tensor:
+    """w- = 1 - f of each pair, f brought to [0, 1] over the points of its box; a single point gives 0."""
+    return 1 - (inverse_miss(iou) - lowest + EPS) / (highest - lowest + EPS)
+
+
+def center_loss(prior: Tensor, held: Tensor) -> Tensor:
+    """Number of objects over the sum of G, mean over images; images without points count as 0.
+
+    Args:
+        prior: (B, N) sum of G over each box.
+        held: (B, N) bool: boxes that hold a point.
+    """
+    objects = held.sum(1)
+    total = torch.where(held, prior, 0).sum(1)
+    return torch.where(objects > 0, objects / total.clamp(min=EPS), total).mean()

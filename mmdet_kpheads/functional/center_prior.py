@@ -1,0 +1,20 @@
+"""The learned Gaussian of AutoAssign that says where in a box its object may lie: arXiv 2007.03496, section 3.2."""
+
+from torch import Tensor
+
+MIN_SIGMA = 1e-2  # strides: a sigma nearer to 0 acts as this one, so that nothing is divided by 0
+
+
+def log_center_prior(offset: Tensor, mean: Tensor, sigma: Tensor) -> Tensor:
+    """Logarithm of the prior; never above 0, finite for every sigma.
+
+    Args:
+        offset: (..., 2) point - box centre in strides of the point's level.
+        mean: (..., 2) in strides.
+        sigma: (..., 2) in strides; its sign does not matter.
+
+    Returns:
+        (...) logarithm.
+    """
+    variance = sigma.abs().clamp(min=MIN_SIGMA).square()
+    return -((offset - mean).square() / (2 * variance)).sum(-1)

@@ -1,0 +1,294 @@
+"""AutoAssign: Differentiable Label Assignment for Dense Object Detection, arXiv 2007.03496.
+
+Shape legend: B images, C classes, H x W cells of a level, N boxes, T points of all levels, P pairs of an object and a
+point, M = B * N.
+"""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmcv.cnn import Scale
+from mmdet.models.dense_heads.anchor_free_head import AnchorFreeHead
+from mmengine.model import bias_init_with_prob, normal_init
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from ..decoding.points import PointLevel, decode_points
+from ..ground_truth import GroundTruth
+from ..losses.autoassign_loss import AutoAssignLoss, PointPredictions
+from ..losses.build import build_loss
+from ..registry import MODELS
+from ..targets.point_pairs import PointGrid, PointPairs, point_pairs, points_inside
+from .center_prior import TOPK, CenterPrior
+from .losses import try_box_loss
+from .options import image_extents, read_test_cfg
+from .results import to_instances
+
+CLASS_PRIOR = 0.02  # probability at the start (mmdet; the authors' focal initialisation)
+DISTANCE_BIAS = 4.0  # strides: the box at the start reaches four cells to each side
+LAST_CONV_STD = 0.01
+GROUP_NORM = {'type': 'GN', 'num_groups': 32, 'requires_grad': True}
+IOU_LOSS = {'type': 'IoULoss', 'loss_weight': 1.0}
+INIT = {
+    'type': 'Normal',
+    'layer': 'Conv2d',
+    'std': 0.01,
+    'override': {'type': 'Normal', 'name': 'conv_cls', 'std': 0.01, 'bias_prob': 0.01},
+}
+TEST_DEFAULTS = {
+    'nms_pre': 1000,
+    'min_bbox_size': 0,
+    'score_thr': 0.05,
+    'nms': {'type': 'nms', 'iou_threshold': 0.6},
+    'max_per_img': 100,
+}
+MAX_LOG_DISTANCE = 10.0  # exp(10) = 22026 strides: beyond any image, and finite
+DISTANCES = {'relu': torch.relu, 'softplus': softplus, 'exp': lambda x: x.clamp(max=MAX_LOG_DISTANCE).exp()}
+UNUSED = (  # FCOSHead takes them; AutoAssign has one joint loss and no regression ranges
+    'regress_ranges',
+    'center_sampling',
+    'center_sample_radius',
+    'norm_on_bbox',
+    'centerness_on_reg',
+    'loss_cls',
+    'loss_centerness',
+    'cls_predictor_cfg',
+)
+
+Levels = list[Tensor]
+
+
+@MODELS.register_module()
+class AutoAssignHead(AnchorFreeHead):
+    """FCOS-shaped head whose points are assigned to objects by learned weights.
+
+    Arguments, parameter names and methods of mmdet's head, so that its checkpoints load.
+
+    Differs from mmdet's head: memory follows the pairs of an object and a point inside it; an object without a point
+    enters no loss; where boxes of a class overlap the smallest negative weight wins, in any order of the boxes; the
+    normalisers are averaged over ranks; ``force_topk`` takes points of the level that fits the object.
+
+    Args:
+        num_classes: C.
+        in_channels: Channels of every feature map.
+        force_topk: Objects without a grid point take the ``topk`` nearest ones.
+        topk: See ``force_topk``.
+        pos_loss_weight: Weight of ``loss_pos``.
+        neg_loss_weight: Weight of ``loss_neg``.
+        center_loss_weight: Weight of ``loss_center``.
+        loss_bbox: An IoU loss of mmdet; the published config has GIoU with weight 5.
+        norm_cfg: Normalisation in the towers.
+        test_cfg: ``nms_pre``, ``min_bbox_size`` (pixels), ``score_thr``, ``nms`` (None for none), ``max_per_img`` (all
+            if not positive).
+        init_cfg: mmengine's initialisation config.
+        distance_activation: ``'relu'`` as published; ``'softplus'`` or ``'exp'`` keep a gradient where relu has none.
+        ignore_regions: Points inside an ignore box (COCO crowd, VOC difficult) train nothing.
+        kwargs: ``feat_channels``, ``stacked_convs``, ``strides``, ``dcn_on_last_conv``, ``bbox_coder``, ``conv_cfg``
+            and ``train_cfg`` of mmdet's AnchorFreeHead. What only FCOSHead reads is named in a warning.
+
+    Raises:
+        TypeError: For an argument that neither reads, or a loss that the head cannot call.
+        ValueError: For an option out of range, named in the message.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        force_topk: bool = False,
+        topk: int = TOPK,
+        pos_loss_weight: float = 0.25,
+        neg_loss_weight: float = 0.75,
+        center_loss_weight: float = 0.75,
+        loss_bbox: dict = IOU_LOSS,
+        norm_cfg: dict | None = GROUP_NORM,
+        test_cfg: dict | None = None,
+        init_cfg: dict | list | None = INIT,
+        distance_activation: str = 'relu',
+        ignore_regions: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        if distance_activation not in DISTANCES:
+            raise ValueError(f'distance_activation must be one of {sorted(DISTANCES)}, but got {distance_activation!r}')
+        self._warn_of_unused(kwargs)
+        strides = kwargs.get('strides', ())
+        if not all(isinstance(stride, int) for stride in strides):
+            raise ValueError(f'strides must be whole numbers, but got {strides}')
+        kwargs.setdefault('conv_bias', True)
+        super().__init__(
+            num_classes,
+            in_channels,
+            norm_cfg=norm_cfg,
+            test_cfg=read_test_cfg(test_cfg, TEST_DEFAULTS, type(self).__name__),
+            init_cfg=init_cfg,
+            **kwargs,
+        )
+        if not norm_cfg or norm_cfg.get('type') != 'GN':
+            warnings.warn(
+                f'{type(self).__name__} with norm_cfg={norm_cfg}: its towers are meant for group normalisation; batch '
+                'normalisation was reported to cost 3 AP',
+                stacklevel=2,
+            )
+        self.center_prior = CenterPrior(force_topk, topk, num_classes, self.strides)
+        self.pos_loss_weight = pos_loss_weight
+        self.neg_loss_weight = neg_loss_weight
+        self.center_loss_weight = center_loss_weight
+        self.distance_activation = distance_activation
+        self.ignore_regions = ignore_regions
+        self.loss_cls = None  # built by the parent, not used
+        self.loss_bbox = build_loss(loss_bbox, 'loss_bbox', try_box_loss)
+
+    def _warn_of_unused(self, kwargs: dict[str, Any]) -> None:
+        unused = [name for name in UNUSED if name in kwargs]
+        for name in unused:
+            kwargs.pop(name)
+        if unused:
+            warnings.warn(f'{type(self).__name__} does not read {unused}, which FCOSHead takes', stacklevel=3)
+
+    def _init_layers(self) -> None:
+        super()._init_layers()
+        self.conv_centerness = nn.Conv2d(self.feat_channels, 1, 3, padding=1)
+        self.scales = nn.ModuleList([Scale(1.0) for _ in self.strides])
+
+    def init_weights(self) -> None:
+        """Class bias for a prior of 0.02, distances of four cells."""
+        super().init_weights()
+        normal_init(self.conv_cls, std=LAST_CONV_STD, bias=bias_init_with_prob(CLASS_PRIOR))
+        normal_init(self.conv_reg, std=LAST_CONV_STD, bias=DISTANCE_BIAS)
+
+    def forward(self, x: Sequence[Tensor]) -> tuple[Levels, Levels, Levels]:
+        """Class logits (B, C, H, W), distances (B, 4, H, W) in pixels and objectness logits (B, 1, H, W) by level.
+
+        Raises:
+            ValueError: If there are not as many feature maps as strides.
+        """
+        if len(x) != len(self.strides):
+            raise ValueError(
+                f'{type(self).__name__} got {len(x)} feature levels, configured for {len(self.strides)} strides '
+                f'{tuple(self.strides)}: set strides in the head, or num_outs in the neck'
+            )
+        levels = [self.forward_single(*level) for level in zip(x, self.scales, self.strides, strict=True)]
+        class_logits, distances, objectness = (list(maps) for maps in zip(*levels, strict=True))
+        return class_logits, distances, objectness
+
+    def forward_single(self, x: Tensor, scale: nn.Module, stride: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Maps of one feature level."""
+        class_logits, distances, _, box_features = super().forward_single(x)
+        # float: a distance in pixels may be too large for half precision
+        distances = DISTANCES[self.distance_activation](scale(distances).float()) * stride
+        return class_logits, distances, self.conv_centerness(box_features)
+
+    def loss_by_feat(
+        self,
+        cls_scores: Levels,
+        bbox_preds: Levels,
+        objectnesses: Levels,
+        batch_gt_instances: Sequence[InstanceData],
+        batch_img_metas: Sequence[dict],
+        batch_gt_instances_ignore: Sequence[InstanceData] | None = None,
+    ) -> dict[str, Tensor]:
+        """Losses from what :meth:`forward` returned.
+
+        Returns:
+            ``loss_pos``, ``loss_neg``, ``loss_center``, and for the log ``num_pointless_boxes`` (objects without a
+            point), ``num_dropped_boxes``, ``num_bad_labels``, ``prior_mean`` and ``prior_sigma`` (mean size, in
+            strides).
+        """
+        truth = GroundTruth.from_instances(
+            batch_gt_instances, batch_img_metas, self.num_classes, type(self).__name__, batch_gt_instances_ignore
+        )
+        grid = self._grid(cls_scores)
+        forced = self.center_prior.topk if self.center_prior.force_topk else 0
+        pairs = point_pairs(truth, grid, forced)
+        ignored = None
+        if self.ignore_regions:
+            ignored = points_inside(grid, truth.ignore_boxes, truth.ignore_valid)
+        with torch.autocast(cls_scores[0].device.type, enabled=False):
+            predictions = self._predictions(cls_scores, bbox_preds, objectnesses, grid)
+            loss = AutoAssignLoss(self.loss_bbox, self.pos_loss_weight, self.neg_loss_weight, self.center_loss_weight)
+            losses = loss(predictions, truth, grid, pairs, self.center_prior, ignored)
+        return losses | self._log(truth, pairs)
+
+    def _grid(self, class_logits: Levels) -> PointGrid:
+        return PointGrid(tuple((level.shape[2], level.shape[3]) for level in class_logits), tuple(self.strides))
+
+    def _predictions(
+        self, class_logits: Levels, distances_px: Levels, objectness: Levels, grid: PointGrid
+    ) -> PointPredictions:
+        flat = [
+            torch.cat([level.flatten(2) for level in levels], 2) for levels in (class_logits, distances_px, objectness)
+        ]
+        points = grid.points_px(flat[0].device)
+        boxes = self.bbox_coder.decode(points.expand(len(flat[0]), -1, -1), flat[1].transpose(1, 2).float())
+        return PointPredictions(flat[0], flat[2], boxes)
+
+    def _log(self, truth: GroundTruth, pairs: PointPairs) -> dict[str, Tensor]:
+        prior = self.center_prior
+        return {
+            'num_pointless_boxes': (truth.valid & ~pairs.covered).sum(dtype=torch.float32),
+            'num_dropped_boxes': truth.num_dropped_boxes,
+            'num_bad_labels': truth.num_bad_labels,
+            'prior_mean': prior.mean.detach().float().abs().mean(),
+            'prior_sigma': prior.sigma.detach().float().abs().mean(),
+        }
+
+    def get_targets(
+        self, points: Sequence[Tensor], batch_gt_instances: Sequence[InstanceData]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Dense tables with mmdet's names and shapes; for pictures and tests, not used in training.
+
+        Args:
+            points: (H * W, 2) points of each level in pixels.
+            batch_gt_instances: ``bboxes`` (n, 4) of each image.
+
+        Returns:
+            Of each image, which of the T points lie inside which box, (T, n) bool, and the distances from the points to
+            the sides of the boxes, (T, n, 4) in pixels.
+        """
+        every = torch.cat(list(points))[:, None]  # (T, 1, 2)
+        distances = [
+            torch.cat((every - image.bboxes[:, :2], image.bboxes[:, 2:] - every), -1) for image in batch_gt_instances
+        ]
+        return [(table > 0).all(-1) for table in distances], distances
+
+    def predict_by_feat(
+        self,
+        cls_scores: Levels,
+        bbox_preds: Levels,
+        objectnesses: Levels,
+        batch_img_metas: Sequence[dict[str, Any]],
+        rescale: bool = False,
+        with_nms: bool = True,
+    ) -> list[InstanceData]:
+        """Boxes from what :meth:`forward` returned, the whole batch at once.
+
+        Args:
+            cls_scores: Class logits by level.
+            bbox_preds: Distances in pixels by level.
+            objectnesses: Objectness logits by level.
+            batch_img_metas: ``img_shape``, and as the pipeline gives them ``border``, ``ori_shape``, ``scale_factor``.
+            rescale: Return boxes in pixels of the original image.
+            with_nms: Apply ``test_cfg['nms']``, if it is not None.
+
+        Returns:
+            ``bboxes`` (n, 4), ``scores`` (n,) and ``labels`` (n,) of each image, best first.
+
+        Raises:
+            KeyError: If a resized image lacks ``scale_factor``.
+        """
+        options = self.test_cfg
+        extent = image_extents(batch_img_metas, cls_scores[0].device)
+        levels = [PointLevel(*level) for level in zip(cls_scores, bbox_preds, objectnesses, self.strides, strict=True)]
+        found = decode_points(levels, extent, options['score_thr'], options['nms_pre'])
+        return to_instances(
+            found,
+            batch_img_metas,
+            extent,
+            rescale,
+            options['nms'] if with_nms else None,
+            options['max_per_img'],
+            options['min_bbox_size'],
+        )

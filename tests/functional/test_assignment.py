@@ -1,0 +1,102 @@
+"""The parts of AutoAssign's losses against slow versions and by hand."""
+
+import math
+
+import pytest
+import torch
+
+from mmdet_kpheads.functional import assignment
+from mmdet_kpheads.functional.assignment import (
+    BoxRanges,
+    BoxSums,
+    best_iou,
+    box_sums,
+    center_loss,
+    negative_weight,
+    positive_loss,
+)
+from mmdet_kpheads.functional.center_prior import log_center_prior
+from tests.reference.autoassign import iou
+
+
+@pytest.mark.parametrize('block', [1, 30, 1 << 18])
+def test_best_iou_is_the_maximum_over_the_boxes_of_the_image(block, monkeypatch):
+    monkeypatch.setattr(assignment, 'CPU_BLOCK_CELLS', block)
+    corner = torch.rand(2, 7, 2) * 50
+    predicted = torch.cat((corner, corner + torch.rand(2, 7, 2) * 30), -1)
+    predicted[0, 0, 2:] = predicted[0, 0, :2]  # a relu that is closed predicts a point
+    corner = torch.rand(2, 3, 2) * 50
+    boxes = torch.cat((corner, corner + torch.rand(2, 3, 2) * 30), -1)
+    boxes[1, 2] = 0
+    expected = [
+        [max(iou(box, other) for other in image_boxes) for box in image]
+        for image, image_boxes in zip(predicted.tolist(), boxes.tolist(), strict=True)
+    ]
+    torch.testing.assert_close(best_iou(predicted, boxes), torch.tensor(expected))
+
+
+def test_positive_loss_by_hand():
+    """One box, two points with P+ = 0.5 and 0.2, G = 1 and 0.5."""
+    hits, priors = torch.tensor([0.5, 0.2]), torch.tensor([1.0, 0.5])
+    sums = box_sums(torch.zeros(2).long(), 2, hits.log(), priors.log(), torch.zeros(2), torch.ones(2))
+    first, second = math.exp(1.5), 0.5 * math.exp(0.6)
+    expected = -math.log((first * 0.5 + second * 0.2) / (first + second))
+    assert positive_loss(sums).tolist() == pytest.approx([expected, 0.0])
+    assert sums.prior.tolist() == [1.5, 0.0]
+    assert sums.points.tolist() == [2.0, 0.0]
+
+
+def test_the_shift_cancels_and_saves_small_priors():
+    """Points 200 sigma^2 away: exp would be 0 for all of them."""
+    box, log_hit = torch.zeros(2).long(), torch.tensor([0.5, 0.2]).log().requires_grad_()
+    log_prior = torch.tensor([-200.0, -200.7])
+    sums = box_sums(box, 1, log_hit, log_prior, torch.tensor([-200.0]), torch.ones(2))
+    near = box_sums(box, 1, log_hit, log_prior + 200, torch.zeros(1), torch.ones(2))
+    torch.testing.assert_close(positive_loss(sums), positive_loss(near))
+    positive_loss(sums).sum().backward()
+    assert log_hit.grad is not None
+    assert (log_hit.grad < 0).any()
+
+
+def test_sums_of_parts_add_up():
+    box = torch.tensor([0, 0, 1, 1, 2])
+    values = torch.rand(5).log(), torch.rand(5).log()
+    whole = box_sums(box, 3, *values, torch.zeros(3), torch.ones(5))
+    parts = [
+        box_sums(box[part], 3, values[0][part], values[1][part], torch.zeros(3), torch.ones(len(box[part])))
+        for part in (slice(0, 1), slice(1, 4), slice(4, 5))
+    ]
+    for total, expected in zip(BoxSums.total(parts), whole, strict=True):
+        torch.testing.assert_close(total, expected)
+
+
+def test_negative_weights_of_a_box_run_from_0_to_1():
+    ious = torch.tensor([0.0, 0.5, 0.9])
+    ranges = BoxRanges.empty(2, ious.device)
+    ranges.include_(torch.zeros(3).long(), ious, torch.zeros(3), torch.ones(3))
+    weights = negative_weight(ious, ranges.lowest[0], ranges.highest[0])
+    torch.testing.assert_close(weights, torch.tensor([1.0, 8 / 9, 0.0]))  # 1 / (1 - IoU) = 1, 2, 10
+    ranges.include_(torch.ones(1).long(), torch.tensor([0.3]), torch.zeros(1), torch.ones(1))
+    assert negative_weight(torch.tensor([0.3]), ranges.lowest[1], ranges.highest[1]).item() == 0
+
+
+def test_center_loss_is_the_mean_over_images():
+    prior = torch.tensor([[2.0, 1.0], [5.0, 0.0]])
+    held = torch.tensor([[True, True], [False, False]])
+    assert center_loss(prior, held).item() == pytest.approx((2 / 3 + 0) / 2)
+
+
+@pytest.mark.parametrize('sigma', [0.0, -1e-30, 1e-3, 1.0, 1e30])
+@pytest.mark.parametrize('offset', [0.0, 1e-3, 200.0])
+def test_the_prior_is_finite_for_any_sigma(sigma, offset):
+    mean, scale = torch.zeros(1, 2, requires_grad=True), torch.full((1, 2), sigma, requires_grad=True)
+    log_prior = log_center_prior(torch.full((1, 2), offset), mean, scale)
+    log_prior.exp().sum().backward()
+    assert log_prior.isfinite().all()
+    assert mean.grad.isfinite().all()
+    assert scale.grad.isfinite().all()
+
+
+def test_the_prior_is_a_product_of_gaussians():
+    value = log_center_prior(torch.tensor([[1.0, -2.0]]), torch.tensor([[0.5, 0.0]]), torch.tensor([[2.0, -4.0]])).exp()
+    assert value.item() == pytest.approx(math.exp(-0.25 / 8) * math.exp(-4 / 32))

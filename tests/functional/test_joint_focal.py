@@ -1,0 +1,66 @@
+"""The negative loss against its formula in float64, and its hand-written gradients."""
+
+import pytest
+import torch
+
+from mmdet_kpheads.functional import blocks
+from mmdet_kpheads.functional.joint_focal import joint_focal_loss, joint_focal_sum
+
+
+def inputs(images=2, classes=3, points=50, spread=3.0):
+    logits = torch.randn(images, classes, points) * spread
+    objectness = torch.randn(images, 1, points) * spread
+    weight = torch.rand(images, classes, points)
+    weight[0, :, :10], weight[1, 0] = 1, 0
+    return logits.requires_grad_(), objectness.requires_grad_(), weight
+
+
+def formula(logits, objectness, weight):
+    hit = (weight * logits.sigmoid() * objectness.sigmoid()).double()
+    return hit**2 * -torch.log(1 - hit)
+
+
+def test_equals_the_formula():
+    logits, objectness, weight = inputs()
+    expected = formula(logits.double(), objectness.double(), weight.double())
+    torch.testing.assert_close(joint_focal_loss(logits, objectness, weight).double(), expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize('block', [64, 1 << 18])
+def test_sum_and_gradients_equal_autograd(block, monkeypatch):
+    monkeypatch.setattr(blocks, 'CPU_BLOCK_CELLS', block)
+    logits, objectness, weight = inputs()
+    total = joint_focal_sum(logits, objectness, weight)
+    (total * 3).backward()
+    double = [tensor.detach().double().requires_grad_() for tensor in (logits, objectness)]
+    expected = formula(*double, weight.double()).sum()
+    (expected * 3).backward()
+    torch.testing.assert_close(total.double(), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(logits.grad.double(), double[0].grad, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(objectness.grad.double(), double[1].grad, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize('value', [-60000.0, -100.0, 0.0, 17.0, 60.0, 60000.0])
+def test_finite_for_any_logit(dtype, value):
+    logits = torch.full((1, 2, 4), value, dtype=dtype, requires_grad=True)
+    objectness = torch.full((1, 1, 4), value, dtype=dtype, requires_grad=True)
+    weight = torch.tensor([0.0, 0.5, 1 - 2**-24, 1.0]).expand(1, 2, 4)
+    total = joint_focal_sum(logits, objectness, weight)
+    total.backward()
+    assert total.isfinite()
+    assert logits.grad.isfinite().all()
+    assert objectness.grad.isfinite().all()
+
+
+def test_a_saturated_background_point_keeps_its_gradient():
+    """In float32 sigmoid(20) is 1: the plain formula would be a logarithm of 0."""
+    logits = torch.full((1, 1, 1), 20.0, requires_grad=True)
+    total = joint_focal_sum(logits, torch.full((1, 1, 1), 20.0), torch.ones(1, 1, 1))
+    total.backward()
+    assert total.item() == pytest.approx(20 - torch.tensor(2.0).log().item(), rel=1e-4)  # -log(2 exp(-20))
+    assert logits.grad.item() == pytest.approx(0.5, rel=1e-4)
+
+
+def test_no_points_give_zero():
+    assert joint_focal_sum(torch.zeros(0, 3, 5), torch.zeros(0, 1, 5), torch.ones(0, 3, 5)) == 0

@@ -1,0 +1,117 @@
+"""Pairs of boxes and points against one test a point and box."""
+
+import pytest
+import torch
+
+from mmdet_kpheads.ground_truth import GroundTruth
+from mmdet_kpheads.targets.point_pairs import PointGrid, fitting_level, point_pairs, points_inside
+from tests.reference.autoassign import inside, points_of
+from tests.scenes import instances, metas
+
+STRIDES = (8, 16, 32)
+SIZES = ((16, 16), (8, 8), (4, 4))
+GRID = PointGrid(SIZES, STRIDES)
+SIZE = 128
+
+
+def truth_of(*images):
+    return GroundTruth.from_instances(images, metas(len(images), SIZE), 3, 'head')
+
+
+def random_boxes(count, seed, side=60.0):
+    generator = torch.Generator().manual_seed(seed)
+    corner = torch.rand(count, 2, generator=generator) * SIZE
+    boxes = torch.cat((corner, corner + torch.rand(count, 2, generator=generator) * side), 1)
+    boxes[::3] = (boxes[::3] / 8).round() * 8  # sides that lie on points: those are not inside
+    return instances(boxes, torch.arange(count) % 3)
+
+
+def found(truth, grid=GRID, forced=0, step=None):
+    pairs = point_pairs(truth, grid, forced)
+    step = step or max(pairs.total, 1)
+    parts = [pairs.slice(first, min(first + step, pairs.total)) for first in range(0, pairs.total, step)]
+    return [(int(box), int(point)) for part in parts for box, point in zip(part.box, part.point, strict=True)], pairs
+
+
+@pytest.mark.parametrize('step', [None, 1, 7, 1000])
+def test_pairs_equal_a_test_of_every_point_and_box(step):
+    truth = truth_of(random_boxes(9, 0), random_boxes(0, 1), random_boxes(4, 2))
+    points = points_of(SIZES, STRIDES)
+    expected = [
+        (index, number)
+        for index, (box, valid) in enumerate(
+            zip(truth.boxes.flatten(0, 1).tolist(), truth.valid.flatten(), strict=True)
+        )
+        if valid
+        for number, point in enumerate(points)
+        if inside(point, box)
+    ]
+    pairs, table = found(truth, step=step)
+    assert pairs == expected
+    covered = {box for box, _ in expected}
+    assert table.covered.flatten().nonzero().flatten().tolist() == sorted(covered)
+
+
+def test_points_and_strides_stand_in_the_order_of_the_levels():
+    expected = torch.tensor(points_of(SIZES, STRIDES), dtype=torch.float32)
+    device = torch.device('cpu')
+    assert torch.equal(torch.cat((GRID.points_px(device), GRID.stride_px(device)[:, None]), 1), expected)
+
+
+def test_points_inside_ignore_boxes():
+    truth = truth_of(random_boxes(5, 3), random_boxes(0, 0))
+    boxes = truth.boxes.clone()
+    expected = [
+        [
+            any(valid and inside(point, box) for box, valid in zip(image, valids, strict=True))
+            for point in points_of(SIZES, STRIDES)
+        ]
+        for image, valids in zip(boxes.tolist(), truth.valid.tolist(), strict=True)
+    ]
+    assert points_inside(GRID, boxes, truth.valid).tolist() == expected
+
+
+def test_the_fitting_level_is_the_finest_whose_range_holds_the_longer_side():
+    sides = torch.tensor([1.0, 64, 65, 128, 129, 1000])
+    boxes = torch.stack((sides * 0, sides * 0, sides, sides / 2), 1)
+    assert fitting_level(boxes, torch.tensor([8.0, 16, 32])).tolist() == [0, 0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize('k', [1, 4, 9, 20])
+def test_forced_points_are_the_nearest_of_the_fitting_level(k):
+    """A box without a point: k points of one level, none left out that is nearer."""
+    generator = torch.Generator().manual_seed(4)
+    corner = torch.rand(60, 2, generator=generator) * SIZE
+    corner[:8] = torch.tensor([[0.1, 0.1], [121, 121], [0.1, 121], [121, 0.1], [60, 121], [121, 60], [60, 1], [1, 60]])
+    corner = (corner / 8).floor() * 8 + 1
+    long_sides = torch.tensor([6.0, 100.0])[torch.arange(60) % 2]
+    boxes = torch.stack((corner[:, 0], corner[:, 1], corner[:, 0] + 6, corner[:, 1] + long_sides), 1)
+    truth = truth_of(instances(boxes, torch.zeros(60)))
+    pairs, table = found(truth, forced=k)
+    points = torch.tensor(points_of(SIZES, STRIDES))
+    without = [box for box in range(60) if not table.covered[0, box]]
+    assert len(without) > 20
+    for box in without:
+        chosen = [point for owner, point in pairs if owner == box]
+        level = int(fitting_level(truth.boxes[0, box], torch.tensor(STRIDES)))
+        own = points[:, 2] == STRIDES[level]
+        centre = (truth.boxes[0, box, :2] + truth.boxes[0, box, 2:]) / 2
+        far = ((points[:, :2] - centre) ** 2).sum(1)
+        assert len(set(chosen)) == min(k, int(own.sum()))
+        assert own[chosen].all()
+        torch.testing.assert_close(far[chosen].sort().values, far[own].sort().values[: len(chosen)])
+
+
+def test_a_level_with_fewer_points_gives_what_it_has():
+    grid = PointGrid(((1, 2), (1, 1)), (64, 128))
+    truth = truth_of(instances([[1, 1, 5, 5], [1, 1, 9, 9]], [0, 1]))
+    pairs, _ = found(truth, grid, forced=9)
+    assert pairs == [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+
+def test_no_boxes_give_no_pairs():
+    pairs = point_pairs(truth_of(instances([], [])), GRID, 9)
+    assert pairs.total == 0
+    (box, point, exists) = pairs.slice(0, 1)
+    assert not exists.any()
+    assert box < 2 + 1 and point == 0  # indices that can be read all the same
