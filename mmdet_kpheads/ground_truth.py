@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from .functional.blocks import reads_are_free
 from .functional.boxes import clip_boxes, has_area
 
 IGNORE_LABEL = -1
@@ -80,7 +81,7 @@ class GroundTruth(NamedTuple):
         label = _pad_rows(labels)
         ignore = present & (label == IGNORE_LABEL)
         bad_label = present & ~ignore & ((label < 0) | (label >= num_classes))
-        if device.type == 'cpu':
+        if reads_are_free(device):
             check_labels(label, bad_label, num_classes, owner)
         usable = has_area(clipped) & padded.isfinite().all(-1)
         valid = present & ~ignore & ~bad_label & usable

@@ -20,3 +20,16 @@ def mmdet_scope():
 
     with DefaultScope.overwrite_default_scope('mmdet'):
         yield
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch):
+    """Makes CPU tensors take the way of a device whose values the host should not read."""
+    monkeypatch.setattr('mmdet_kpheads.functional.blocks.HOST_DEVICES', set())
+
+
+@pytest.fixture(params=['cpu', 'other devices'])
+def device_path(request):
+    """The way of a CPU, and the way of a device whose values the host should not read."""
+    if request.param != 'cpu':
+        request.getfixturevalue('as_on_a_gpu')

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .blocks import CPU_BLOCK_CELLS, DEVICE_BLOCK_CELLS
+from .blocks import block_cells
 
 EPS = 1e-12  # of mmdet's and the authors' code
 CONFIDENCE_SCALE = 3.0  # in exp(3 P+): the authors' value
@@ -50,8 +50,7 @@ def best_iou(predicted: Tensor, boxes: Tensor) -> Tensor:
     """
     images = len(predicted)
     parts = []
-    cells = CPU_BLOCK_CELLS if predicted.device.type == 'cpu' else DEVICE_BLOCK_CELLS
-    step = max(1, cells // max(1, images * boxes.shape[1]))
+    step = max(1, block_cells(predicted.device) // max(1, images * boxes.shape[1]))
     x1, y1, x2, y2 = boxes[:, None].unbind(-1)  # (B, 1, N) each
     area = (x2 - x1) * (y2 - y1)
     for part in predicted.split(step, 1):

@@ -10,13 +10,15 @@ f(z) = sigmoid(z)^alpha softplus(z), weighted by 1 or by (1 - Y)^gamma.
 Shape legend: B images, C classes, H x W cells.
 """
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .blocks import map_blocks
+from .blocks import map_blocks, reads_are_free
+from .gaussian import Gaussians, nonzero_cells
+from .one_pass import one_pass_sum
+
+LOG1P_LIMIT = 4.0  # above it softplus(z) = -log1p(-sigmoid(z)) loses more than 1e-6, for sigmoid(z) is too near to 1
 
 
 def gaussian_focal_loss(
@@ -53,45 +55,42 @@ def gaussian_focal_loss(
 
 def gaussian_focal_loss_sum(
     logits: Tensor,
-    target: Tensor,
+    target: Tensor | Gaussians,
     weight: Tensor | None = None,
     alpha: float = 2.0,
     gamma: float = 4.0,
     pos_weight: float = 1.0,
     neg_weight: float = 1.0,
+    factor: Tensor | float = 1.0,
 ) -> Tensor:
-    """Sum of :func:`gaussian_focal_loss` with value and gradient made in one pass over the logits.
+    """Sum of :func:`gaussian_focal_loss` times ``factor``, with value and gradient made in one pass over the logits.
 
-    The gradient is written by hand, which saves every intermediate map; it can be taken once, not twice.
+    On a CPU every cell is first taken as background; then the few cells under a Gaussian are corrected.
+
+    Args:
+        logits: (B, C, H, W) heat-map logits.
+        target: (B, C, H, W), or the Gaussians before they are drawn.
+        weight: As of :func:`gaussian_focal_loss`, and so are the next four.
+        alpha: Power of the prediction.
+        gamma: Power of the target's complement at other cells.
+        pos_weight: Weight of keypoints.
+        neg_weight: Weight of the other cells.
+        factor: Factor of the sum, without a gradient.
 
     Returns:
-        Scalar sum.
+        Scalar.
     """
-    total: Tensor = _FocalSum.apply(logits, target, weight, alpha, gamma, pos_weight, neg_weight)
-    return total
+    powers = (alpha, gamma, pos_weight, neg_weight)
+    if reads_are_free(logits.device):
+        cells = target.sparse() if isinstance(target, Gaussians) else nonzero_cells(target)
+        return one_pass_sum(lambda x: _background_and_corrections(x, *cells, weight, *powers, float(factor)), logits)
+    dense = target.dense() if isinstance(target, Gaussians) else target
+    if torch.compiler.is_compiling():  # the compiler fuses the plain formula by itself
+        return gaussian_focal_loss(logits, dense, weight, *powers).sum() * factor
+    return one_pass_sum(lambda x: _whole_map(x, dense, weight, *powers, factor), logits)
 
 
-class _FocalSum(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, target: Tensor, weight: Tensor | None, *powers: float) -> Tensor:
-        gradient = torch.empty_like(logits) if logits.requires_grad else None
-        sums = []
-        for block in map_blocks(logits.shape, logits.device):
-            images, _ = block
-            total, slope = _block_sum(logits[block], target[block], None if weight is None else weight[images], *powers)
-            sums.append(total)
-            if gradient is not None:
-                gradient[block] = slope.to(gradient.dtype)
-        ctx.save_for_backward(gradient)
-        return torch.stack(sums).sum() if sums else logits.new_zeros((), dtype=torch.float32)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (gradient,) = ctx.saved_tensors
-        return (gradient * grads[0].to(gradient.dtype), *[None] * 6)
-
-
-def _block_sum(
+def _whole_map(
     logits: Tensor,
     target: Tensor,
     weight: Tensor | None,
@@ -99,16 +98,80 @@ def _block_sum(
     gamma: float,
     pos_weight: float,
     neg_weight: float,
+    factor: Tensor | float,
 ) -> tuple[Tensor, Tensor]:
-    """Sum of the loss over a block, and its gradient: f'(z) = s^alpha (alpha (1 - s) softplus(z) + s)."""
+    """Sum and gradient over a dense target."""
     keypoint = target == 1
+    scale = _cell_weight(keypoint, target, weight, gamma, pos_weight, neg_weight) * factor
+    loss, slope = _signed_loss(_widened(logits), keypoint, scale.to(_widened(logits).dtype), alpha)
+    return loss.sum(), slope
+
+
+def _background_and_corrections(
+    logits: Tensor,
+    index: Tensor,
+    value: Tensor,
+    weight: Tensor | None,
+    alpha: float,
+    gamma: float,
+    pos_weight: float,
+    neg_weight: float,
+    factor: float,
+) -> tuple[Tensor, Tensor]:
+    """Sum and gradient, from the target's distinct cells (U,) that are not 0 and their values (U,)."""
+    gradient = torch.empty(logits.shape, dtype=_widened(logits[:0]).dtype)
+    total = gradient.new_zeros(())
+    scratch: list[Tensor] = []
+    for block in map_blocks(logits.shape, logits.device):
+        block_weight = None if weight is None else weight.expand(len(weight), *logits.shape[1:])[block]
+        if not scratch or scratch[0].shape != logits[block].shape:
+            scratch = [torch.empty_like(gradient[block]) for _ in range(2)]
+        total += _background(logits[block], alpha, neg_weight * factor, block_weight, gradient[block], scratch)
+
+    at = torch.unravel_index(index, logits.shape)
+    z, value = logits[at].to(gradient.dtype), value.to(gradient.dtype)
+    keypoint = value == 1
+    cell_weight = None if weight is None else weight.expand(logits.shape)[at].to(gradient.dtype)
+    scale = _cell_weight(keypoint, value, cell_weight, gamma, pos_weight, neg_weight) * factor
+    loss, slope = _signed_loss(z, keypoint, scale, alpha)
+    background = neg_weight * factor * _power(z.sigmoid(), alpha) * F.softplus(z)
+    if cell_weight is not None:
+        background = background * cell_weight
+    gradient.view(-1)[index] = slope
+    return total + (loss - background).sum(), gradient
+
+
+def _background(
+    logits: Tensor, alpha: float, factor: float, weight: Tensor | None, gradient: Tensor, scratch: list[Tensor]
+) -> Tensor:
+    """Sum over a block without keypoints; its gradient goes to ``gradient``.
+
+    With s = sigmoid(z), a = s^alpha and r = a softplus(z): f = r, f' = alpha r + s (a - alpha r). Every step writes
+    to ``scratch``, two maps of the block's shape: memory that is new at each block would cost more than the arithmetic.
+    """
+    z = _widened(logits)
+    s = torch.sigmoid(z, out=gradient)
+    minus_r = torch.neg(s, out=scratch[0]).log1p_()  # -softplus(z)
+    if z.max() > LOG1P_LIMIT:
+        large = (z > LOG1P_LIMIT).nonzero(as_tuple=True)
+        minus_r[large] = -F.softplus(z[large])
+    a = torch.mul(s, s, out=scratch[1]) if alpha == 2 else torch.pow(s, alpha, out=scratch[1])
+    a *= factor
+    if weight is not None:
+        a *= weight
+    minus_r *= a
+    gradient.mul_(a.add_(minus_r, alpha=alpha)).sub_(minus_r, alpha=alpha)
+    return -minus_r.sum()
+
+
+def _signed_loss(z: Tensor, keypoint: Tensor, scale: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
+    """Loss and gradient of cells of both kinds: f'(z) = s^alpha (alpha (1 - s) softplus(z) + s), z signed."""
     sign = torch.where(keypoint, -1.0, 1.0)
-    z = _widened(logits) * sign
-    probability, softplus = z.sigmoid(), F.softplus(z)
-    scale = _cell_weight(keypoint, target, weight, gamma, pos_weight, neg_weight).to(z.dtype)
-    scale = scale * _power(probability, alpha)
-    slope = torch.addcmul(probability, 1 - probability, softplus, value=alpha).mul_(scale).mul_(sign)
-    return torch.dot(scale.flatten(), softplus.flatten()), slope
+    z = z * sign
+    s, softplus = z.sigmoid(), F.softplus(z)
+    scale = scale * _power(s, alpha)
+    slope = torch.addcmul(s, 1 - s, softplus, value=alpha).mul_(scale).mul_(sign)
+    return scale * softplus, slope
 
 
 def _cell_weight(

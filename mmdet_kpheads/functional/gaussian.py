@@ -5,9 +5,13 @@ Shape legend: B images, C classes, N boxes, H x W cells, R largest radius, K = 2
 
 import functools
 import math
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from .blocks import reads_are_free
 
 SIGMAS_PER_DIAMETER = 6.0  # sigma = (2r + 1) / 6: the window holds three sigmas a side (CornerNet, kp_utils.py)
 DEFAULT_MIN_OVERLAP = {'exact': 0.3, 'legacy': 0.7}  # mmdet's value; CenterNet's own (utils/image.py)
@@ -62,48 +66,71 @@ def largest_radius(map_size: tuple[int, int], min_overlap: float, mode: str) -> 
     return max(0, math.floor(float(gaussian_radius(height, width, min_overlap, mode))))
 
 
-def draw_gaussians(
-    heatmap: Tensor, cells: Tensor, radius: Tensor, labels: Tensor, valid: Tensor, max_radius: int
-) -> Tensor:
-    """Draw one Gaussian a box into ``heatmap``, in place; overlapping ones of a class take the maximum.
+class Gaussians(NamedTuple):
+    """Heat maps before they are drawn: one Gaussian a box; overlapping ones of a class take the maximum.
 
     The value is exp(-(dx^2 + dy^2) / (2 sigma^2)), sigma = (2r + 1) / 6, inside |dx|, |dy| <= r, so a box's own cell
     is exactly 1 (CornerNet section 3.1). Every box gets a window of the same fixed size: no size is read from the
     device, and the number of kernels does not depend on the number of boxes (beyond ``WINDOW_CELLS_AT_ONCE`` window
-    cells the boxes are drawn in chunks, to bound the memory).
-
-    Args:
-        heatmap: (B, C, H, W) float32, drawn into.
-        cells: (B, N, 2) integer cells (x, y) inside the map.
-        radius: (B, N) integer radii in cells, at most ``max_radius``.
-        labels: (B, N) classes in [0, C).
-        valid: (B, N) bool; others are not drawn.
-        max_radius: Upper bound of ``radius``, known on the host.
-
-    Returns:
-        ``heatmap``.
+    cells the boxes are drawn in parts, to bound the memory).
     """
-    batch = heatmap.shape[0]
-    window = (2 * max_radius + 1) ** 2
-    boxes_at_once = max(1, WINDOW_CELLS_AT_ONCE // (window * batch))
-    for first in range(0, cells.shape[1], boxes_at_once):
-        part = slice(first, first + boxes_at_once)
-        _draw(heatmap, cells[:, part], radius[:, part], labels[:, part], valid[:, part], max_radius)
-    return heatmap
+
+    shape: torch.Size  # (B, C, H, W)
+    cells: Tensor  # (B, N, 2) int64 (x, y) inside the map
+    radius: Tensor  # (B, N) int64 in cells
+    labels: Tensor  # (B, N) int64 in [0, C)
+    valid: Tensor  # (B, N) bool; others are not drawn
+    max_radius: int  # upper bound of the radius, known on the host
+
+    def dense(self) -> Tensor:
+        """(B, C, H, W) float32."""
+        heatmap = torch.zeros(self.shape, device=self.cells.device)
+        for index, value in self._windows():
+            heatmap.view(-1).scatter_reduce_(0, index, value, reduce='amax')
+        return heatmap
+
+    def sparse(self) -> tuple[Tensor, Tensor]:
+        """Flat indices (U,) of the cells that are not 0, each once, and their values (U,); for a CPU only."""
+        parts = [(index[value > 0], value[value > 0]) for index, value in self._windows()]
+        index, value = (torch.cat(part) for part in zip(*parts, strict=True))
+        # two maps that are only touched at these cells, which costs nothing elsewhere
+        heatmap, last = torch.empty(self.shape.numel()), torch.empty(self.shape.numel(), dtype=torch.int64)
+        heatmap[index] = 0
+        heatmap.scatter_reduce_(0, index, value, reduce='amax')
+        number = torch.arange(len(index))
+        last[index] = number
+        index = index[last[index] == number]
+        return index, heatmap[index]
+
+    def _windows(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Flat indices and values of the windows, 0 outside the radius, of some boxes at once."""
+        max_radius = self.max_radius
+        if reads_are_free(self.cells.device) and self.radius.numel():
+            max_radius = min(max_radius, int(self.radius.masked_fill(~self.valid, 0).max()))
+        window = (2 * max_radius + 1) ** 2
+        boxes_at_once = max(1, WINDOW_CELLS_AT_ONCE // (window * max(1, len(self.cells))))
+        for first in range(0, max(1, self.cells.shape[1]), boxes_at_once):
+            yield self._window(slice(first, first + boxes_at_once), max_radius)
+
+    def _window(self, part: slice, max_radius: int) -> tuple[Tensor, Tensor]:
+        batch, classes, height, width = self.shape
+        cells, radius, valid = self.cells[:, part], self.radius[:, part], self.valid[:, part]
+        step = torch.arange(-max_radius, max_radius + 1, device=cells.device)  # (K,)
+        inside_window = (step.abs() <= radius[..., None]) & valid[..., None]  # (B, N, K)
+        two_sigma_squared = 2 * ((2 * radius + 1) / SIGMAS_PER_DIAMETER) ** 2  # (B, N)
+        profile = torch.exp(-(step**2) / two_sigma_squared[..., None]) * inside_window  # (B, N, K)
+        x, y = cells[..., :1] + step, cells[..., 1:] + step  # (B, N, K)
+        along_x = profile * ((x >= 0) & (x < width))
+        along_y = profile * ((y >= 0) & (y < height))
+        image = torch.arange(batch, device=cells.device)[:, None]
+        plane = (image * classes + self.labels[:, part].clamp(0, classes - 1)) * height  # (B, N): row 0 of the plane
+        rows = (plane[..., None] + y.clamp(0, height - 1)) * width  # (B, N, K)
+        index = rows[..., :, None] + x.clamp(0, width - 1)[..., None, :]  # (B, N, K, K)
+        return index.flatten(), (along_y[..., :, None] * along_x[..., None, :]).flatten()
 
 
-def _draw(heatmap: Tensor, cells: Tensor, radius: Tensor, labels: Tensor, valid: Tensor, max_radius: int) -> None:
-    batch, classes, height, width = heatmap.shape
-    step = torch.arange(-max_radius, max_radius + 1, device=heatmap.device)  # (K,)
-    inside_window = (step.abs() <= radius[..., None]) & valid[..., None]  # (B, N, K)
-    two_sigma_squared = 2 * ((2 * radius + 1) / SIGMAS_PER_DIAMETER) ** 2  # (B, N)
-    profile = torch.exp(-(step**2) / two_sigma_squared[..., None]) * inside_window  # (B, N, K)
-    x, y = cells[..., :1] + step, cells[..., 1:] + step  # (B, N, K)
-    along_x = profile * ((x >= 0) & (x < width))
-    along_y = profile * ((y >= 0) & (y < height))
-    image = torch.arange(batch, device=heatmap.device)[:, None]
-    plane = (image * classes + labels.clamp(0, classes - 1)) * height  # (B, N): row 0 of the plane
-    rows = (plane[..., None] + y.clamp(0, height - 1)) * width  # (B, N, K)
-    index = rows[..., :, None] + x.clamp(0, width - 1)[..., None, :]  # (B, N, K, K)
-    value = along_y[..., :, None] * along_x[..., None, :]
-    heatmap.view(-1).scatter_reduce_(0, index.flatten(), value.flatten(), reduce='amax')
+def nonzero_cells(heatmap: Tensor) -> tuple[Tensor, Tensor]:
+    """Flat indices and values of the cells that are not 0; for a CPU only."""
+    flat = heatmap.reshape(-1)
+    index = flat.nonzero()[:, 0]
+    return index, flat[index]

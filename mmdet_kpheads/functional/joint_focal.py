@@ -10,12 +10,11 @@ near 1: no logarithm of 0, and a saturated point keeps its gradient.
 Shape legend: B images, C classes, T points.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from .blocks import map_blocks
+from .one_pass import one_pass_sum
 
 TINY = torch.finfo(torch.float32).tiny
 
@@ -41,35 +40,25 @@ def joint_focal_loss(class_logits: Tensor, objectness_logits: Tensor, weight: Te
 def joint_focal_sum(class_logits: Tensor, objectness_logits: Tensor, weight: Tensor) -> Tensor:
     """Sum of :func:`joint_focal_loss`, value and gradients made in one pass; the weight gets no gradient.
 
-    The gradients are written by hand, which saves every intermediate map; they can be taken once, not twice.
-
     Returns:
         Scalar sum.
     """
-    total: Tensor = _JointFocalSum.apply(class_logits, objectness_logits, weight)
-    return total
+    if torch.compiler.is_compiling():  # the compiler fuses the plain formula by itself
+        return joint_focal_loss(class_logits, objectness_logits, weight).sum()
+    return one_pass_sum(lambda x, y: _sum(x, y, weight), class_logits, objectness_logits)
 
 
-class _JointFocalSum(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, class_logits: Tensor, objectness_logits: Tensor, weight: Tensor) -> Tensor:
-        class_slope = torch.empty_like(class_logits)
-        objectness_slope = torch.zeros_like(objectness_logits, dtype=torch.float32)
-        sums = [class_logits.new_zeros((), dtype=torch.float32)]
-        for block in map_blocks(class_logits.shape, class_logits.device):
-            images, _ = block
-            total, slope, shared = _block_sum(class_logits[block], objectness_logits[images], weight[block])
-            sums.append(total)
-            class_slope[block] = slope
-            objectness_slope[images] += shared
-        ctx.save_for_backward(class_slope, objectness_slope.to(objectness_logits.dtype))
-        return torch.stack(sums).sum()
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        class_slope, objectness_slope = ctx.saved_tensors
-        scale = grads[0]
-        return class_slope * scale.to(class_slope.dtype), objectness_slope * scale.to(objectness_slope.dtype), None
+def _sum(class_logits: Tensor, objectness_logits: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Sum and both gradients."""
+    class_slope = torch.empty_like(class_logits, dtype=torch.float32)
+    objectness_slope = torch.zeros_like(objectness_logits, dtype=torch.float32)
+    total = class_slope.new_zeros(())
+    for block in map_blocks(class_logits.shape, class_logits.device):
+        images, _ = block
+        loss, class_slope[block], shared = _block_sum(class_logits[block], objectness_logits[images], weight[block])
+        total += loss
+        objectness_slope[images] += shared
+    return total, class_slope, objectness_slope
 
 
 def _block_sum(class_logits: Tensor, objectness_logits: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:

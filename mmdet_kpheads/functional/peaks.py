@@ -9,7 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .blocks import map_blocks
+from .blocks import map_blocks, reads_are_free
+
+INDEX_BITS = 0xFFFFFFFF
+ROWS_PER_PEAK = 8  # rows looked at for each wanted peak: a peak raises the rows beside it too
 
 
 class Peaks(NamedTuple):
@@ -37,11 +40,16 @@ def is_peak(heat: Tensor, kernel: int) -> Tensor:
     """
     if kernel < 1 or kernel % 2 == 0:
         raise ValueError(f'local_maximum_kernel must be a positive odd number, but got {kernel}')
+    return _inner_peaks(F.pad(heat, [kernel // 2] * 4, value=-torch.inf), kernel)
+
+
+def _inner_peaks(padded: Tensor, kernel: int) -> Tensor:
+    """Peaks of the inner part of (..., H + 2 reach, W + 2 reach): (..., H, W) bool."""
     reach = kernel // 2
-    height, width = heat.shape[-2:]
-    padded = F.pad(heat, [reach] * 4, value=-torch.inf)  # (B, C, H + 2 reach, W + 2 reach)
+    height, width = padded.shape[-2] - 2 * reach, padded.shape[-1] - 2 * reach
+    heat = padded[..., reach : reach + height, reach : reach + width]
     rows = [padded[..., shift : shift + width] for shift in range(kernel)]  # left to right
-    row_max = _maximum(rows)  # (B, C, H + 2 reach, W)
+    row_max = _maximum(rows)  # (..., H + 2 reach, W)
     own_row = slice(reach, reach + height)
     peak = heat > -torch.inf
     for shift in range(kernel):
@@ -74,19 +82,67 @@ def top_peaks(heat: Tensor, k: int, kernel: int, valid_cells: Tensor | None = No
     Returns:
         The peaks, best first, equal ones by class and cell.
     """
-    batch, classes, height, width = heat.shape
+    if reads_are_free(heat.device):
+        found = _peaks_of_best_rows(heat, k, kernel, valid_cells)
+        if found is not None:
+            return found
+    return _peaks_of_all(heat, k, kernel, valid_cells)
+
+
+def _peaks_of_all(heat: Tensor, k: int, kernel: int, valid_cells: Tensor | None) -> Peaks:
     scores = torch.empty(heat.shape, dtype=torch.float32, device=heat.device)
     for block in map_blocks(heat.shape, heat.device):
-        part = heat[block].float()
-        if valid_cells is not None:
-            part = part.masked_fill(~valid_cells[block[0]], -torch.inf)
+        part = _masked(heat[block], None if valid_cells is None else valid_cells[block[0]])
         scores[block] = part.masked_fill(~is_peak(part, kernel), -torch.inf)
-    k = min(k, classes * height * width)
-    best, index = scores.view(batch, -1).topk(k)  # (B, K)
-    index, by_index = index.sort()
-    best, by_score = best.gather(1, by_index).sort(descending=True, stable=True)
-    index = index.gather(1, by_score)
-    return Peaks(best, index // (height * width), index % (height * width))
+    index = torch.arange(scores[0].numel(), device=heat.device)
+    return _best_of(scores.flatten(1), index, k, heat.shape[2] * heat.shape[3])
+
+
+def _peaks_of_best_rows(heat: Tensor, k: int, kernel: int, valid_cells: Tensor | None) -> Peaks | None:
+    """The same from the rows of highest maximum alone; None where another row might hold one of the best peaks."""
+    batch, classes, height, width = heat.shape
+    num_rows = ROWS_PER_PEAK * k
+    if num_rows >= classes * height or not batch:
+        return None
+    row_max = torch.empty(batch, classes, height)
+    for block in map_blocks(heat.shape, heat.device):
+        part = _masked(heat[block], None if valid_cells is None else valid_cells[block[0]])
+        row_max[block] = part.amax(-1)
+    highest, rows = row_max.flatten(1).topk(num_rows + 1)  # (B, R + 1)
+    rows = rows[:, :-1]
+    near = torch.arange(kernel) - kernel // 2
+    y = rows[..., None] % height + near  # (B, R, kernel)
+    inside = (y >= 0) & (y < height)
+    image = torch.arange(batch)[:, None, None]
+    window = heat.flatten(1, 2)[image, torch.where(inside, rows[..., None] + near, 0)].float()  # (B, R, kernel, W)
+    window.masked_fill_(~inside[..., None], -torch.inf)
+    if valid_cells is not None:
+        window.masked_fill_(~valid_cells[:, 0][image, y.clamp(0, height - 1)], -torch.inf)
+    peak = _inner_peaks(F.pad(window, (kernel // 2, kernel // 2), value=-torch.inf), kernel)  # (B, R, 1, W)
+    scores = window[:, :, kernel // 2].masked_fill(~peak[:, :, 0], -torch.inf)  # (B, R, W)
+    index = rows[..., None] * width + torch.arange(width)  # (B, R, W) in (C, H, W)
+    peaks = _best_of(scores.flatten(1), index.flatten(1), k, height * width)
+    clear = peaks.logits[:, -1] > highest[:, -1]
+    return peaks if bool(clear.all()) else None
+
+
+def _masked(heat: Tensor, valid_cells: Tensor | None) -> Tensor:
+    return heat.float() if valid_cells is None else heat.float().masked_fill(~valid_cells, -torch.inf)
+
+
+def _best_of(scores: Tensor, index: Tensor, k: int, cells: int) -> Peaks:
+    """The ``k`` best scores (B, M), best first; of equal ones that of the lowest index (M,) or (B, M).
+
+    The choice is that of one integer: the bits of the score, in the order of their values, before those of the index.
+    """
+    bits = (scores + 0.0).view(torch.int32).long()  # -0.0 becomes 0.0
+    ordered = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
+    key = (ordered << 32) + (INDEX_BITS - index)
+    best = key.topk(min(k, key.shape[1])).values  # (B, K)
+    index = INDEX_BITS - (best & INDEX_BITS)
+    bits = best >> 32
+    logits = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).int().view(torch.float32)
+    return Peaks(logits, index // cells, index % cells)
 
 
 def gather_cells(maps: Tensor, cells: Tensor) -> Tensor:

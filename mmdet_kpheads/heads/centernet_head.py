@@ -22,7 +22,7 @@ from ..losses.normaliser import normaliser
 from ..registry import MODELS
 from ..targets.centre import centre_targets, dense_centre_targets
 from ..targets.points import MapFrame, PointTargets
-from .losses import averaged, read_trained, try_box_loss, try_heatmap_loss, try_regression_loss
+from .losses import averaged, heatmap_loss, read_trained, try_box_loss, try_heatmap_loss, try_regression_loss
 from .options import image_frame, read_test_cfg, require_one_level, single_level
 from .results import to_instances
 
@@ -166,11 +166,7 @@ class CenterNetHead(BaseDenseHead):
         targets = self._targets(truth, heat.shape, input_size)
         objects = normaliser(targets.num_peaks)
         with torch.autocast(heat.device.type, enabled=False):
-            losses = {
-                'loss_center_heatmap': self.loss_center_heatmap(
-                    heat, targets.heatmap, targets.weight, avg_factor=objects
-                )
-            }
+            losses = {'loss_center_heatmap': heatmap_loss(self.loss_center_heatmap, heat, targets, objects)}
             losses |= self._regression_losses(wh_preds[0], offset_preds[0], truth, targets, objects)
         counts = (truth.num_dropped_boxes, truth.num_bad_labels, targets.num_shared_cells)
         return losses | dict(zip(('num_dropped_boxes', 'num_bad_labels', 'num_shared_cells'), counts, strict=True))

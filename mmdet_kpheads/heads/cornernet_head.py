@@ -23,7 +23,7 @@ from ..registry import MODELS
 from ..targets.corner import CornerTargets, corner_targets, dense_corner_targets
 from ..targets.points import MapFrame, PointTargets
 from .corner_pool_block import BATCH_NORM, POOL_CHANNELS, CornerPoolBlock
-from .losses import averaged, read_trained, try_grouping_loss, try_heatmap_loss, try_regression_loss
+from .losses import averaged, heatmap_loss, read_trained, try_grouping_loss, try_heatmap_loss, try_regression_loss
 from .options import image_frame, read_test_cfg
 from .results import to_instances
 
@@ -246,19 +246,18 @@ class CornerNetHead(BaseDenseHead):
 
     def _level_losses(self, tl: CornerMaps, br: CornerMaps, targets: CornerTargets) -> dict[str, Tensor]:
         """Losses of one level; those of heat map and offset are the mean of both corners."""
-        heats = self._heat_loss(tl, targets.top_left), self._heat_loss(br, targets.bottom_right)
-        offsets = self._offset_loss(tl, targets.top_left), self._offset_loss(br, targets.bottom_right)
-        losses = {'det_loss': torch.stack(heats).mean(), 'off_loss': torch.stack(offsets).mean()}
+        corners = (tl, targets.top_left), (br, targets.bottom_right)
+        # divided by 2 before they are added: the gradient of the map is then made with its final scale
+        heats = [
+            heatmap_loss(self.loss_heatmap, maps.heat_logits, target, 2 * normaliser(target.num_peaks))
+            for maps, target in corners
+        ]
+        offsets = [self._offset_loss(maps, target) for maps, target in corners]
+        losses = {'det_loss': heats[0] + heats[1], 'off_loss': torch.stack(offsets).mean()}
         if tl.tags is not None and br.tags is not None and self.loss_embedding is not None:
             tags = gather_tags([tl.tags, br.tags], targets.pair_cells).float()  # (B, N, 2, D)
             losses |= {f'{key}_loss': value for key, value in self.loss_embedding(tags, targets.pair_mask).items()}
         return losses
-
-    def _heat_loss(self, maps: CornerMaps, target: PointTargets) -> Tensor:
-        loss: Tensor = self.loss_heatmap(
-            maps.heat_logits, target.heatmap, target.weight, avg_factor=normaliser(target.num_peaks)
-        )
-        return loss
 
     def _offset_loss(self, maps: CornerMaps, target: PointTargets) -> Tensor:
         """Divided by the number of cells that are trained, whatever their class."""

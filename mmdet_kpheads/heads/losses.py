@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ..functional.peaks import gather_cells
 from ..losses.build import require_logits
+from ..targets.points import PointTargets
 
 
 def read_trained(maps: Tensor, cells: Tensor, trained: Tensor, otherwise: Tensor) -> Tensor:
@@ -22,6 +23,13 @@ def averaged(loss: nn.Module, pred: Tensor, target: Tensor, trained: Tensor, div
     """Sum over what is trained, divided; mmdet's losses get no weight, for they would read it from the device."""
     total: Tensor = (loss(pred, target, reduction_override='none') * trained).sum()
     return total / divisor
+
+
+def heatmap_loss(loss: nn.Module, logits: Tensor, target: PointTargets, divisor: Tensor) -> Tensor:
+    """Heat-map loss of a map; a loss that takes Gaussians gets them before they are drawn."""
+    heat = target.gaussians if getattr(loss, 'takes_gaussians', False) else target.heatmap
+    total: Tensor = loss(logits, heat, target.weight, avg_factor=divisor)
+    return total
 
 
 def try_heatmap_loss(loss: nn.Module) -> None:

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from ..functional.focal import gaussian_focal_loss, gaussian_focal_loss_sum
+from ..functional.gaussian import Gaussians
 from ..registry import MODELS
 
 REDUCTIONS = ('none', 'mean', 'sum')
@@ -31,6 +32,7 @@ class GaussianFocalLoss(nn.Module):
     """
 
     from_logits = True  # heads ask for this: mmdet's probability losses do not have it
+    takes_gaussians = True  # heads ask for this: other losses get the drawn map
 
     def __init__(
         self,
@@ -54,7 +56,7 @@ class GaussianFocalLoss(nn.Module):
     def forward(
         self,
         pred: Tensor,
-        target: Tensor,
+        target: Tensor | Gaussians,
         weight: Tensor | None = None,
         avg_factor: Tensor | float | None = None,
         reduction_override: str | None = None,
@@ -63,7 +65,7 @@ class GaussianFocalLoss(nn.Module):
 
         Args:
             pred: (B, C, H, W) logits.
-            target: (B, C, H, W) in [0, 1], exactly 1 at keypoints.
+            target: (B, C, H, W) in [0, 1], exactly 1 at keypoints; or Gaussians, which need not be drawn on a CPU.
             weight: Weight of each cell, broadcastable; None for 1.
             avg_factor: Divisor of the sum, in place of the number of cells.
             reduction_override: Used in place of ``reduction``.
@@ -75,9 +77,9 @@ class GaussianFocalLoss(nn.Module):
             raise ValueError("avg_factor can not be used with reduction 'sum'")
         powers = (self.alpha, self.gamma, self.pos_weight, self.neg_weight)
         if reduction == 'none':
-            return self.loss_weight * gaussian_focal_loss(pred, target, weight, *powers)
-        total = gaussian_focal_loss_sum(pred, target, weight, *powers)
-        if reduction == 'sum':
-            return self.loss_weight * total
-        divisor = pred.numel() if avg_factor is None else avg_factor + FLOAT32_EPS
-        return self.loss_weight * (total / divisor)
+            dense = target.dense() if isinstance(target, Gaussians) else target
+            return self.loss_weight * gaussian_focal_loss(pred, dense, weight, *powers)
+        factor: Tensor | float = self.loss_weight
+        if reduction == 'mean':
+            factor = self.loss_weight / (pred.numel() if avg_factor is None else avg_factor + FLOAT32_EPS)
+        return gaussian_focal_loss_sum(pred, target, weight, *powers, factor)

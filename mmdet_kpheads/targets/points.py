@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..functional.boxes import cells_touched
-from ..functional.gaussian import draw_gaussians, gaussian_radius, largest_radius
+from ..functional.gaussian import Gaussians, gaussian_radius, largest_radius
 from ..functional.grouping import first_of_each
 from ..ground_truth import GroundTruth
 
@@ -19,7 +19,7 @@ from ..ground_truth import GroundTruth
 class PointTargets(NamedTuple):
     """Targets of a batch; what is per box refers to the boxes of the ground truth, in its order."""
 
-    heatmap: Tensor  # (B, C, H, W) float32
+    gaussians: Gaussians  # of the heat map
     weight: Tensor | None  # (B, 1, H, W) float32: 0 on cells of ignore boxes; None for 1 everywhere
     num_peaks: Tensor  # scalar float32: distinct (class, cell) with heat map 1
     cells: Tensor  # (B, N) int64, y * W + x of the point
@@ -28,6 +28,11 @@ class PointTargets(NamedTuple):
     counted: Tensor  # (B, N) bool: valid boxes whose point lies in no ignore box
     regress: Tensor  # (B, N) bool: boxes that train the offset (and size) at their cell
     num_shared_cells: Tensor  # scalar float32: boxes that lost their cell to a smaller one
+
+    @property
+    def heatmap(self) -> Tensor:
+        """(B, C, H, W) float32, drawn anew at each call."""
+        return self.gaussians.dense()
 
 
 class MapFrame(NamedTuple):
@@ -83,8 +88,7 @@ def point_targets(
     box_width, box_height = (sizes.ceil() if whole_sizes else sizes).unbind(-1)
     radius = gaussian_radius(box_height, box_width, frame.min_overlap, frame.radius_mode).floor().clamp(min=0).long()
     max_radius = largest_radius(frame.size, frame.min_overlap, frame.radius_mode)
-    heatmap = torch.zeros(frame.shape, device=points.device)
-    draw_gaussians(heatmap, cells.long(), radius, truth.labels, truth.valid, max_radius)
+    gaussians = Gaussians(frame.shape, cells.long(), radius, truth.labels, truth.valid, max_radius)
 
     flat = cells[..., 1].long() * width + cells[..., 0].long()  # (B, N)
     counted, weight = truth.valid, None
@@ -95,7 +99,7 @@ def point_targets(
     class_cell = truth.labels * (height * width) + flat
     regress = first_of_each(class_cell if per_class_cells else flat, counted)
     return PointTargets(
-        heatmap=heatmap,
+        gaussians=gaussians,
         weight=weight,
         num_peaks=first_of_each(class_cell, counted).sum(dtype=torch.float32),
         cells=flat,
@@ -109,7 +113,7 @@ def point_targets(
 
 def dense_map(values: Tensor, targets: PointTargets) -> Tensor:
     """Values (B, N, 2) written at the cells that they train: (B, 2, H, W), for pictures and comparisons."""
-    size = targets.heatmap.shape[-2:]
+    size = targets.gaussians.shape[-2:]
     index = torch.where(targets.regress, targets.cells, size.numel())  # others go to a spare cell
     maps = values.new_zeros(values.shape[0], 2, size.numel() + 1)
     maps.scatter_(2, index[:, None].expand(-1, 2, -1), values.transpose(1, 2))

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from mmdet_kpheads.functional import assignment
+from mmdet_kpheads.functional import blocks
 from mmdet_kpheads.functional.assignment import (
     BoxRanges,
     BoxSums,
@@ -21,7 +21,7 @@ from tests.reference.autoassign import iou
 
 @pytest.mark.parametrize('block', [1, 30, 1 << 18])
 def test_best_iou_is_the_maximum_over_the_boxes_of_the_image(block, monkeypatch):
-    monkeypatch.setattr(assignment, 'CPU_BLOCK_CELLS', block)
+    monkeypatch.setattr(blocks, 'CPU_BLOCK_CELLS', block)
     corner = torch.rand(2, 7, 2) * 50
     predicted = torch.cat((corner, corner + torch.rand(2, 7, 2) * 30), -1)
     predicted[0, 0, 2:] = predicted[0, 0, :2]  # a relu that is closed predicts a point

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmdet_kpheads.functional.gaussian import draw_gaussians, gaussian_radius, largest_radius
+from mmdet_kpheads.functional.gaussian import Gaussians, gaussian_radius, largest_radius, nonzero_cells
 from tests.reference import centre as reference
 
 
@@ -55,16 +55,39 @@ def test_drawing_equals_the_loop_and_the_own_cell_is_exactly_one():
     cells = ((scaled[..., 2:] + scaled[..., :2]) / 2).long()
     r = gaussian_radius(size[..., 1], size[..., 0], 0.3).floor().long()
     valid = torch.ones(1, 4, dtype=torch.bool)
-    drawn = draw_gaussians(torch.zeros(1, 2, 16, 16), cells, r, torch.tensor([labels]), valid, 8)
+    drawn = Gaussians(torch.Size((1, 2, 16, 16)), cells, r, torch.tensor([labels]), valid, 8).dense()
     torch.testing.assert_close(drawn[0].double(), expected, rtol=1e-6, atol=1e-7)
     assert all(drawn[0, label, y, x] == 1 for label, (x, y) in zip(labels, cells[0].tolist(), strict=True))
 
 
-def test_drawing_in_chunks_changes_nothing(monkeypatch):
+def many_gaussians():
     cells = torch.randint(0, 12, (2, 30, 2))
     r = torch.randint(0, 4, (2, 30))
     labels = torch.randint(0, 3, (2, 30))
     valid = torch.rand(2, 30) > 0.3
-    whole = draw_gaussians(torch.zeros(2, 3, 12, 12), cells, r, labels, valid, 4)
+    return Gaussians(torch.Size((2, 3, 12, 12)), cells, r, labels, valid, 4)
+
+
+def test_drawing_in_parts_changes_nothing(monkeypatch):
+    gaussians = many_gaussians()
+    whole = gaussians.dense()
     monkeypatch.setattr('mmdet_kpheads.functional.gaussian.WINDOW_CELLS_AT_ONCE', 500)
-    assert torch.equal(draw_gaussians(torch.zeros(2, 3, 12, 12), cells, r, labels, valid, 4), whole)
+    assert torch.equal(gaussians.dense(), whole)
+    index, value = gaussians.sparse()
+    assert torch.equal(torch.zeros(whole.numel()).scatter(0, index, value).view_as(whole), whole)
+
+
+def test_sparse_cells_are_those_of_the_drawn_map_each_once():
+    gaussians = many_gaussians()
+    index, value = gaussians.sparse()
+    expected_index, expected_value = nonzero_cells(gaussians.dense())
+    order = index.argsort()
+    assert torch.equal(index[order], expected_index)
+    assert torch.equal(value[order], expected_value)
+
+
+def test_no_boxes_give_no_cells():
+    none = torch.zeros(2, 0, dtype=torch.int64)
+    gaussians = Gaussians(torch.Size((2, 3, 4, 4)), none[..., None].expand(2, 0, 2), none, none, none.bool(), 3)
+    assert len(gaussians.sparse()[0]) == 0
+    assert not gaussians.dense().any()

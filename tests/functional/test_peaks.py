@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmdet_kpheads.functional.peaks import gather_cells, is_peak, top_peaks
+from mmdet_kpheads.functional.peaks import _peaks_of_all, _peaks_of_best_rows, gather_cells, is_peak, top_peaks
 from tests.reference import centre as reference
 
 
@@ -55,6 +55,20 @@ def test_best_first_and_equal_ones_by_class_and_cell():
     assert peaks.cells.tolist() == [[24, 0, 12]]
 
 
+@pytest.mark.usefixtures('device_path')
+def test_of_equal_ones_at_the_cut_the_first_wins():
+    heat = torch.zeros(1, 2, 40, 40)
+    heat[..., ::4, ::4] = -0.0
+    heat[..., 1::4, 1::4] = 1.0
+    peaks = top_peaks(heat, 5, 3)
+    assert peaks.cells.tolist() == [[41, 45, 49, 53, 57]]
+    assert peaks.labels.tolist() == [[0] * 5]
+    assert peaks.logits.tolist() == [[1.0] * 5]
+    negative = top_peaks(heat - 3, 5, 3)
+    assert negative.cells.tolist() == peaks.cells.tolist()
+    assert negative.logits.tolist() == [[-2.0] * 5]
+
+
 def test_masked_cells_neither_are_peaks_nor_suppress():
     heat = torch.zeros(1, 1, 4, 4)
     heat[..., 1, 2], heat[..., 1, 1] = 9.0, 5.0
@@ -69,3 +83,29 @@ def test_gather_cells_reads_row_major():
         maps[0, :, 1, 2].tolist(),
         maps[1, :, 3, 4].tolist(),
     ]
+
+
+def blobs(batch=2, classes=3, cells=64, seed=0, levels=None):
+    """Wide bumps over noise, as a trained network gives them; with few levels there are many ties."""
+    heat = torch.randn(batch, classes, cells, cells, generator=torch.Generator().manual_seed(seed))
+    heat = torch.nn.functional.avg_pool2d(heat, 7, 1, 3) * 20
+    return heat if levels is None else (heat * levels).round() / levels
+
+
+@pytest.mark.parametrize('kernel', [1, 3, 5])
+@pytest.mark.parametrize('k', [1, 4, 20])
+@pytest.mark.parametrize('masked', [False, True])
+@pytest.mark.parametrize('levels', [None, 1])
+def test_the_best_rows_hold_the_best_peaks(levels, masked, k, kernel):
+    heat = blobs(levels=levels)
+    valid = (torch.rand(2, 1, 64, 64) > 0.3) if masked else None
+    expected = _peaks_of_all(heat, k, kernel, valid)
+    for found, wanted in zip(top_peaks(heat, k, kernel, valid), expected, strict=True):
+        assert torch.equal(found, wanted)
+
+
+def test_the_fast_way_is_taken_where_peaks_are_clear_and_left_where_they_are_not():
+    assert _peaks_of_best_rows(blobs(), 4, 3, None) is not None
+    assert _peaks_of_best_rows(torch.zeros(1, 3, 64, 64), 4, 3, None) is None  # one peak a class, all rows equal
+    assert _peaks_of_best_rows(torch.full((1, 3, 64, 64), torch.nan), 4, 3, None) is None
+    assert _peaks_of_best_rows(torch.randn(1, 1, 4, 4), 4, 3, None) is None  # fewer rows than it would look at

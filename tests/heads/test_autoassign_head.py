@@ -5,7 +5,6 @@ import warnings
 import pytest
 import torch
 
-from mmdet_kpheads.functional import assignment
 from mmdet_kpheads.heads import AutoAssignHead
 from mmdet_kpheads.losses import autoassign_loss
 from tests.heads.test_centernet_head import HOSTILE
@@ -158,21 +157,22 @@ def training_step(head, boxes, size=256):
     return lambda: summed(losses_of(head, image, maps=maps, size=size)).backward()
 
 
-def test_operators_do_not_depend_on_the_number_of_boxes(monkeypatch):
-    monkeypatch.setattr(assignment, 'CPU_BLOCK_CELLS', assignment.DEVICE_BLOCK_CELLS)  # blocks as on a GPU
+@pytest.mark.usefixtures('as_on_a_gpu')
+def test_operators_do_not_depend_on_the_number_of_boxes():
     counts = {boxes: len(operators(training_step(build(force_topk=True), boxes))) for boxes in (1, 10, 100, 1000)}
     assert len(set(counts.values())) == 1, counts
 
 
-def test_a_step_reads_the_device_once(monkeypatch):
+@pytest.mark.usefixtures('as_on_a_gpu')
+def test_a_step_reads_the_device_once():
     """The number of pairs; nothing else."""
-    monkeypatch.setattr('mmdet_kpheads.ground_truth.check_labels', lambda *_: None)  # runs for CPU tensors only
     step = training_step(build(force_topk=True, ignore_regions=True), 9)
     reads = [name for name in operators(step) if name == 'aten::item']
     assert len(reads) == 1
     assert device_reads(step) == {'aten::item', 'aten::_local_scalar_dense'}
 
 
+@pytest.mark.usefixtures('as_on_a_gpu')
 def test_decoding_reads_nothing_before_results(monkeypatch):
     monkeypatch.setattr('mmdet_kpheads.heads.autoassign_head.to_instances', lambda found, *_: found)
     head = build()

@@ -115,17 +115,19 @@ def training_step(head, boxes, size=256):
     return lambda: total(losses_of(head, image, maps=maps, size=size)).backward()
 
 
+@pytest.mark.usefixtures('as_on_a_gpu')
 def test_operators_do_not_depend_on_the_number_of_boxes():
     head = build(loss_bbox=dict(type='GIoULoss'), ignore_regions=True)
     counts = {boxes: len(operators(training_step(head, boxes))) for boxes in (1, 10, 100, 1000)}
     assert len(set(counts.values())) == 1, counts
 
 
-def test_a_step_reads_nothing_from_the_device(monkeypatch):
-    monkeypatch.setattr('mmdet_kpheads.ground_truth.check_labels', lambda *_: None)  # runs for CPU tensors only
+@pytest.mark.usefixtures('as_on_a_gpu')
+def test_a_step_reads_nothing_from_the_device():
     assert not device_reads(training_step(build(loss_bbox=dict(type='GIoULoss'), ignore_regions=True), 9))
 
 
+@pytest.mark.usefixtures('as_on_a_gpu')
 def test_decoding_reads_nothing_before_results(monkeypatch):
     monkeypatch.setattr('mmdet_kpheads.heads.centernet_head.to_instances', lambda found, *_: found)
     maps = flat(*random_maps(2, CLASSES, CELLS))
