@@ -200,20 +200,39 @@ class AutoAssignHead(AnchorFreeHead):
         truth = GroundTruth.from_instances(
             batch_gt_instances, batch_img_metas, self.num_classes, type(self).__name__, batch_gt_instances_ignore
         )
-        grid = self._grid(cls_scores)
-        forced = self.center_prior.topk if self.center_prior.force_topk else 0
-        pairs = point_pairs(truth, grid, forced)
+        grid, pairs = self._pairs(truth, cls_scores)
         ignored = None
         if self.ignore_regions:
             ignored = points_inside(grid, truth.ignore_boxes, truth.ignore_valid)
         with torch.autocast(cls_scores[0].device.type, enabled=False):
             predictions = self._predictions(cls_scores, bbox_preds, objectnesses, grid)
-            loss = AutoAssignLoss(self.loss_bbox, self.pos_loss_weight, self.neg_loss_weight, self.center_loss_weight)
-            losses = loss(predictions, truth, grid, pairs, self.center_prior, ignored)
+            losses = self._joint_loss(predictions, truth, grid, pairs, self.center_prior, ignored)
         return losses | self._log(truth, pairs)
 
-    def _grid(self, class_logits: Levels) -> PointGrid:
-        return PointGrid(tuple((level.shape[2], level.shape[3]) for level in class_logits), tuple(self.strides))
+    @property
+    def _joint_loss(self) -> AutoAssignLoss:
+        return AutoAssignLoss(self.loss_bbox, self.pos_loss_weight, self.neg_loss_weight, self.center_loss_weight)
+
+    def _pairs(self, truth: GroundTruth, class_logits: Levels) -> tuple[PointGrid, PointPairs]:
+        grid = PointGrid(tuple((level.shape[2], level.shape[3]) for level in class_logits), tuple(self.strides))
+        return grid, point_pairs(truth, grid, self.center_prior.topk if self.center_prior.force_topk else 0)
+
+    @torch.no_grad()
+    def positive_weights(
+        self,
+        cls_scores: Levels,
+        bbox_preds: Levels,
+        objectnesses: Levels,
+        batch_gt_instances: Sequence[InstanceData],
+        batch_img_metas: Sequence[dict],
+    ) -> Levels:
+        """How much each point stands for its object, in [0, 1], (B, H, W) by level; for pictures."""
+        truth = GroundTruth.from_instances(batch_gt_instances, batch_img_metas, self.num_classes, type(self).__name__)
+        grid, pairs = self._pairs(truth, cls_scores)
+        predictions = self._predictions(cls_scores, bbox_preds, objectnesses, grid)
+        weights = self._joint_loss.positive_weights(predictions, truth, grid, pairs, self.center_prior)
+        levels = weights.split([height * width for height, width in grid.sizes], 1)
+        return [level.unflatten(1, size) for level, size in zip(levels, grid.sizes, strict=True)]
 
     def _predictions(
         self, class_logits: Levels, distances_px: Levels, objectness: Levels, grid: PointGrid

@@ -12,6 +12,7 @@ from torch.nn.functional import logsigmoid
 from torch.utils.checkpoint import checkpoint
 
 from ..functional.assignment import (
+    CONFIDENCE_SCALE,
     BoxRanges,
     BoxSums,
     best_iou,
@@ -93,6 +94,23 @@ class AutoAssignLoss(nn.Module):
             'loss_center': center_loss(*by_image) * self.center_weight,
         }
 
+    @torch.no_grad()
+    def positive_weights(
+        self, predictions: PointPredictions, truth: GroundTruth, grid: PointGrid, pairs: PointPairs, log_prior: LogPrior
+    ) -> Tensor:
+        """How much each point stands for its object, (B, T): w+ over the largest w+ of the object; for pictures.
+
+        A point inside several objects shows the largest of its values, one inside none 0.
+        """
+        view = _PairView(predictions, truth, grid, pairs, log_prior, None)
+        part = pairs.slice(0, pairs.total)
+        log_weight = CONFIDENCE_SCALE * self._log_hit(view, part).exp() + view.log_prior(part)
+        largest = log_weight.new_full((len(view.boxes),), -torch.inf).scatter_reduce(0, part.box, log_weight, 'amax')
+        share = (log_weight - largest[part.box]).exp()
+        weights = predictions.boxes.new_zeros(predictions.boxes.shape[:2])
+        weights.view(-1).scatter_reduce_(0, view.image_point(part), share, 'amax')
+        return weights
+
     def _negative_weights(self, view: '_PairView', ranges: BoxRanges) -> Tensor:
         """w-, (B, C, T): 1, and at a point inside objects of the class the smallest of theirs."""
         weight = torch.ones_like(view.predictions.class_logits, dtype=torch.float32)
@@ -104,13 +122,17 @@ class AutoAssignLoss(nn.Module):
 
     def _box_sums(self, view: '_PairView', ranges: BoxRanges) -> BoxSums:
         def of(part: Pairs) -> BoxSums:
-            loss = self.loss_bbox(view.predicted(part), view.boxes[part.box], reduction_override='none')
-            log_hit = view.log_probability(part) - loss
+            log_hit = self._log_hit(view, part)
             return box_sums(part.box, len(view.boxes), log_hit, view.log_prior(part), ranges.log_prior, view.live(part))
 
         if view.pairs.total <= PAIRS_AT_ONCE:
             return of(next(view.parts()))
         return BoxSums.total([checkpoint(of, part, use_reentrant=False) for part in view.parts()])
+
+    def _log_hit(self, view: '_PairView', part: Pairs) -> Tensor:
+        """(P,) logarithm of P+ = P_cls P_loc, with P_loc = exp(-loss of the box)."""
+        loss: Tensor = self.loss_bbox(view.predicted(part), view.boxes[part.box], reduction_override='none')
+        return view.log_probability(part) - loss
 
 
 class _PairView:
@@ -145,12 +167,12 @@ class _PairView:
 
     def live(self, part: Pairs) -> Tensor:
         """(P,) 1, or 0 for pairs that do not count."""
-        counts = part.exists if self.ignored is None else part.exists & ~self.ignored.flatten()[self._image_point(part)]
+        counts = part.exists if self.ignored is None else part.exists & ~self.ignored.flatten()[self.image_point(part)]
         return counts.float()
 
     def iou(self, part: Pairs) -> Tensor:
         """(P,) best IoU of the predicted box with any object."""
-        return self._iou[self._image_point(part)]
+        return self._iou[self.image_point(part)]
 
     def log_prior(self, part: Pairs) -> Tensor:
         """(P,) logarithm of G."""
@@ -161,12 +183,12 @@ class _PairView:
     def log_probability(self, part: Pairs) -> Tensor:
         """(P,) logarithm of class probability x objectness."""
         class_logits = self.predictions.class_logits.flatten()[self.class_cell(part)].float()
-        objectness = self.predictions.objectness_logits.flatten()[self._image_point(part)].float()
+        objectness = self.predictions.objectness_logits.flatten()[self.image_point(part)].float()
         return logsigmoid(class_logits) + logsigmoid(objectness)
 
     def predicted(self, part: Pairs) -> Tensor:
         """(P, 4) predicted boxes."""
-        return self.predictions.boxes.flatten(0, 1)[self._image_point(part)]
+        return self.predictions.boxes.flatten(0, 1)[self.image_point(part)]
 
     def class_cell(self, part: Pairs) -> Tensor:
         """(P,) where the point and the class of the box stand in the flat (B, C, T) map."""
@@ -176,5 +198,6 @@ class _PairView:
     def _image(self, part: Pairs) -> Tensor:
         return part.box // self._boxes_per_image
 
-    def _image_point(self, part: Pairs) -> Tensor:
+    def image_point(self, part: Pairs) -> Tensor:
+        """(P,) where the point stands in the flat (B, T) map."""
         return self._image(part) * self.predictions.boxes.shape[1] + part.point

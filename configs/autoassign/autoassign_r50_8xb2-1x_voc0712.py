@@ -1,0 +1,20 @@
+# AutoAssign with ResNet-50 and FPN on PASCAL VOC 2007 + 2012.
+#
+#   python tools/train.py autoassign/autoassign_r50_8xb2-1x_voc0712.py
+#
+# Expected AP: not measured. 12 epochs of two passes each: AutoAssign learns its assignment and is slow at first.
+_base_ = [
+    '../_base_/models/autoassign_r50.py', '../_base_/datasets/voc0712_600.py', '../_base_/schedules/sgd_12e.py',
+    '../_base_/default_runtime.py'
+]
+
+max_detections = 100
+
+model = dict(
+    bbox_head=dict(num_classes=20, ignore_regions=True),  # difficult objects are no background
+    test_cfg=dict(max_per_img=max_detections))
+val_evaluator = [
+    dict(type='VOCMetric', metric='mAP', eval_mode='11points'),
+    dict(type='CocoMetric', metric='bbox', proposal_nums=(100, 300, max(1000, max_detections))),
+]
+test_evaluator = val_evaluator

@@ -1,0 +1,131 @@
+"""Draw what AutoAssign has learned: the centre prior of each class, and which points stand for the objects of an image."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmdet.registry import DATASETS, MODELS
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import init_default_scope
+from mmengine.runner import load_checkpoint
+from torch import Tensor
+
+from ..datasets.pictures import FONT, FONT_SCALE, TRUTH_COLOUR, draw_boxes, montage, side_by_side
+from ..errors import InputError
+from ..functional.center_prior import log_center_prior
+from ..heads import AutoAssignHead, CenterPrior
+from . import arguments
+
+PRIOR_REACH = 4.0  # strides shown to each side of the box centre
+PRIOR_PX = 121  # side of a class's picture
+COLUMNS = 5
+OVERLAY = 0.55  # share of the weight map in a picture
+MIN_WIDTH_PX = 384  # smaller images are enlarged
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(prog='show_assignment', description='Draw what AutoAssign has learned')
+    parser.add_argument('config', help='path of a config, or name of a carried one such as autoassign/x.py')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    arguments.add_common_arguments(parser)
+    parser.add_argument('--image', type=int, default=0, help='number of an image of the training set')
+    parser.add_argument('--out', default='assignment', help='folder of the two pictures')
+    return parser.parse_args(argv)
+
+
+def colours(values: np.ndarray) -> np.ndarray:
+    """Values in [0, 1] as BGR."""
+    picture: np.ndarray = cv2.applyColorMap((values.clip(0, 1) * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    return picture
+
+
+def draw_prior(prior: CenterPrior, classes: tuple[str, ...]) -> np.ndarray:
+    """The learned Gaussian of each class around the centre of a box, four strides to each side."""
+    step = torch.linspace(-PRIOR_REACH, PRIOR_REACH, PRIOR_PX)
+    offset = torch.stack(torch.meshgrid(step, step, indexing='xy'), -1)  # (P, P, 2) as x, y
+    pictures = []
+    for name, mean, sigma in zip(classes, prior.mean.detach(), prior.sigma.detach(), strict=True):
+        picture = colours(log_center_prior(offset, mean, sigma).exp().numpy())
+        cv2.drawMarker(picture, (PRIOR_PX // 2, PRIOR_PX // 2), (255, 255, 255), cv2.MARKER_CROSS, 9, 1)
+        cv2.putText(picture, name, (3, 12), FONT, 0.38, (255, 255, 255), 1, cv2.LINE_AA)
+        text = f'mu {mean[0]:+.2f} {mean[1]:+.2f}  s {sigma[0].abs():.2f} {sigma[1].abs():.2f}'
+        cv2.putText(picture, text, (3, PRIOR_PX - 5), FONT, 0.27, (255, 255, 255), 1, cv2.LINE_AA)
+        pictures.append(cv2.resize(picture, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC))
+    return montage(pictures, min(COLUMNS, len(pictures)))
+
+
+def draw_weights(image: np.ndarray, instances: Any, levels: list[Tensor], classes: tuple[str, ...]) -> np.ndarray:
+    """The image with its objects, and for each level the points that stand for them.
+
+    Args:
+        image: (H, W, 3) BGR, as the network gets it.
+        instances: Its objects.
+        levels: (H', W') weights in [0, 1] of each level.
+        classes: Names.
+    """
+    factor = max(1, round(MIN_WIDTH_PX / image.shape[1]))
+    large = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+    boxes = np.array(instances.bboxes.tolist(), dtype=float).reshape(-1, 4) * factor
+    picture = draw_boxes(large, boxes, [classes[label] for label in instances.labels], TRUTH_COLOUR)
+    for number, level in enumerate(levels):
+        stride = [round(side / cells) for side, cells in zip(large.shape[:2], level.shape, strict=True)]
+        weights = np.kron(level.numpy(), np.ones(stride))[: large.shape[0], : large.shape[1]]
+        # a point is the corner of its cell: shown as the square around it
+        weights = np.roll(weights, (-(stride[0] // 2), -(stride[1] // 2)), (0, 1))
+        weights = np.pad(weights, [(0, full - part) for full, part in zip(large.shape[:2], weights.shape, strict=True)])
+        blended = cv2.addWeighted(large, 1 - OVERLAY, colours(weights), OVERLAY, 0)
+        blended = draw_boxes(blended, boxes, [''] * len(boxes), TRUTH_COLOUR)
+        cv2.putText(blended, f'level {number}', (4, 16), FONT, FONT_SCALE, (255, 255, 255), 1, cv2.LINE_AA)
+        picture = side_by_side(picture, blended)
+    return picture
+
+
+def weights_of_image(cfg: Config, model: Any, number: int) -> tuple[np.ndarray, Any, list[Tensor], tuple[str, ...]]:
+    """One image of the training set as the network gets it, its objects, the weights by level, the class names.
+
+    Raises:
+        InputError: If the data set has no such image.
+    """
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    if not 0 <= number < len(dataset):
+        raise InputError(f'--image must be from 0 to {len(dataset) - 1}, but is {number}')
+    item = dataset[number]
+    data = model.data_preprocessor(pseudo_collate([item]), training=True)
+    sample = data['data_samples'][0]
+    with torch.no_grad():
+        maps = model.bbox_head(model.extract_feat(data['inputs']))
+        levels = model.bbox_head.positive_weights(*maps, [sample.gt_instances], [sample.metainfo])
+    height, width = data['inputs'].shape[-2:]
+    image = np.zeros((height, width, 3), np.uint8)  # padded as the network input is
+    pixels = item['inputs'].permute(1, 2, 0).numpy()
+    image[: pixels.shape[0], : pixels.shape[1]] = pixels
+    return image, sample.gt_instances, [level[0] for level in levels], dataset.metainfo['classes']
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Draw as the command line says.
+
+    Raises:
+        InputError: If the config has another head, or the checkpoint or the image does not exist.
+    """
+    args = parse_arguments(argv)
+    cfg = arguments.load_config(args)
+    arguments.require_checkpoint(args.checkpoint)
+    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    model = MODELS.build(cfg.model)
+    if not isinstance(model.bbox_head, AutoAssignHead):
+        raise InputError(f'{args.config} has a {type(model.bbox_head).__name__}: only AutoAssignHead learns a prior')
+    load_checkpoint(model, args.checkpoint, map_location='cpu', strict=True)
+    model.eval()
+    torch.manual_seed(0)
+    image, instances, levels, classes = weights_of_image(cfg, model, args.image)
+    folder = Path(args.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(folder / 'center_prior.png'), draw_prior(model.bbox_head.center_prior, classes))
+    cv2.imwrite(str(folder / 'positive_weights.png'), draw_weights(image, instances, levels, classes))
+    print(f'center_prior.png and positive_weights.png are in {folder}')
