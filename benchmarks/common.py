@@ -32,6 +32,24 @@ def timed(call: Callable[[], Any], device: torch.device, repeats: int, warm_up: 
     return {'median_ms': median, 'q1_ms': low, 'q3_ms': high, 'repeats': repeats}
 
 
+def peak_memory_mb(call: Callable[[], Any], device: torch.device) -> float:
+    """Memory that a call takes at most beyond what is taken before it, in MB; on a CPU of the process (Linux)."""
+    if device.type == 'cuda':
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        call()
+        return (torch.cuda.max_memory_allocated(device) - before) / 1e6
+    Path('/proc/self/clear_refs').write_text('5')  # the peak starts again from what is taken now
+    before_kb = _status_kb('VmRSS')
+    call()
+    return (_status_kb('VmHWM') - before_kb) * 1024 / 1e6
+
+
+def _status_kb(name: str) -> int:
+    lines = Path('/proc/self/status').read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f'{name}:'))
+
+
 def compared(ours: Callable[[], Any], theirs: Callable[[], Any], device: torch.device, repeats: int) -> dict[str, Any]:
     """Both sides in one run, and the ratio of their medians (above 1: ours is faster)."""
     our_times, their_times = timed(ours, device, repeats), timed(theirs, device, repeats)
@@ -73,11 +91,21 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Rows as Markdown."""
-    lines = ['| what | size | ours ms | mmdet ms | ratio |', '|---|---|---|---|---|']
+    memory = any('peak_mb' in row['ours'] for row in rows)
+    head = '| what | size | ours ms | mmdet ms | ratio |' + (' ours MB | mmdet MB |' if memory else '')
+    lines = [head, '|---' * (head.count('|') - 1) + '|']
     for row in rows:
-        ours, theirs = row['ours']['median_ms'], row['mmdet']['median_ms']
-        lines.append(f'| {row["what"]} | {row["size"]} | {ours:.1f} | {theirs:.1f} | {row["ratio"]:.1f} |')
+        ours, theirs = row['ours'], row.get('mmdet', {})
+        cells = [row['what'], row['size'], ours['median_ms'], theirs.get('median_ms'), row.get('ratio')]
+        cells += [ours.get('peak_mb'), theirs.get('peak_mb')] if memory else []
+        lines.append('| ' + ' | '.join(_cell(value) for value in cells) + ' |')
     return '\n'.join(lines)
+
+
+def _cell(value: str | float | None) -> str:
+    if value is None:
+        return '-'
+    return value if isinstance(value, str) else f'{value:.1f}'
 
 
 def _synchronise(device: torch.device) -> None:

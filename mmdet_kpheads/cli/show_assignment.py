@@ -1,4 +1,4 @@
-"""Draw what AutoAssign has learned: the centre prior of each class, and which points stand for the objects of an image."""
+"""Draw what AutoAssign has learned: the centre prior of each class, and the points that stand for the objects."""
 
 import argparse
 from pathlib import Path

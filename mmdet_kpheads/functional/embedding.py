@@ -72,3 +72,34 @@ def pull_push(tags: Tensor, mask: Tensor, margin: float = 1.0, distance: str = '
     closeness = F.relu(margin - pairwise(mean, NORMS[distance]))
     push = torch.where(pairs, closeness, 0.0).sum((1, 2)) / (count * (count - 1)).clamp(min=1)
     return PullPush(pull, push)
+
+
+class PairingReport(NamedTuple):
+    """How well tags tell which corners belong together; scalars, 0 where there is nothing to average."""
+
+    tags_within: Tensor  # mean distance between the two tags of an object
+    tags_between: Tensor  # mean distance between tags of different objects of an image
+    pairs_grouped: Tensor  # share of objects whose tags are near enough to be paired
+    pairs_confused: Tensor  # share of pairs of different objects that are near enough too
+
+
+@torch.no_grad()
+def pairing_report(tags: Tensor, mask: Tensor, threshold: float, distance: str = 'l1') -> PairingReport:
+    """Distances between the first and the last keypoint of all objects of each image, against a threshold.
+
+    Args:
+        tags: (B, N, K, D).
+        mask: (B, N) bool, which objects exist.
+        threshold: Tags at most this far apart are paired in decoding.
+        distance: ``'l1'`` or ``'l2'``.
+    """
+    tags = torch.where(mask[:, :, None, None], widened(tags), 0.0)
+    apart = torch.cdist(tags[:, :, 0], tags[:, :, -1], p=NORMS[distance])  # (B, N, N)
+    itself = torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
+    pairs = mask[:, :, None] & mask[:, None]
+    values = []
+    for kind in (pairs & itself, pairs & ~itself):
+        count = kind.sum().clamp(min=1)
+        values += [torch.where(kind, apart, 0).sum() / count, (kind & (apart <= threshold)).sum() / count]
+    within, grouped, between, confused = values
+    return PairingReport(within, between, grouped, confused)

@@ -14,7 +14,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from ..decoding.corner import CornerMaps, PairingOptions, decode_corners
-from ..functional.embedding import gather_tags
+from ..functional.embedding import gather_tags, pairing_report
 from ..functional.gaussian import DEFAULT_MIN_OVERLAP, check_radius_options
 from ..ground_truth import GroundTruth
 from ..losses.build import build_loss
@@ -213,7 +213,8 @@ class CornerNetHead(BaseDenseHead):
 
         Returns:
             Lists with one value a level: ``det_loss``, ``off_loss`` and what the grouping loss gives (``pull_loss`` and
-            ``push_loss``, or ``group_loss``); and counts for the log.
+            ``push_loss``, or ``group_loss``); and for the log counts and, with embedding, a
+            :class:`~mmdet_kpheads.functional.embedding.PairingReport` of the last level.
 
         Raises:
             ValueError: If the levels differ in size.
@@ -231,13 +232,18 @@ class CornerNetHead(BaseDenseHead):
         )
         with torch.autocast(tl_heats[0].device.type, enabled=False):
             by_level = [self._level_losses(tl, br, targets) for tl, br in levels]
+            pairing = self._pairing(tl_embs[-1], br_embs[-1], targets)
         share = 1 / len(by_level) if self.stack_reduction == 'mean' else 1
         losses: dict[str, Any] = {key: [level[key] * share for level in by_level] for key in by_level[0]}
-        return losses | {
-            'num_dropped_boxes': truth.num_dropped_boxes,
-            'num_bad_labels': truth.num_bad_labels,
-            'num_shared_cells': targets.top_left.num_shared_cells + targets.bottom_right.num_shared_cells,
-        }
+        return (
+            losses
+            | pairing
+            | {
+                'num_dropped_boxes': truth.num_dropped_boxes,
+                'num_bad_labels': truth.num_bad_labels,
+                'num_shared_cells': targets.top_left.num_shared_cells + targets.bottom_right.num_shared_cells,
+            }
+        )
 
     def _targets(self, truth: GroundTruth, map_shape: torch.Size, input_size: tuple[int, int]) -> CornerTargets:
         return corner_targets(
@@ -258,6 +264,30 @@ class CornerNetHead(BaseDenseHead):
             tags = gather_tags([tl.tags, br.tags], targets.pair_cells).float()  # (B, N, 2, D)
             losses |= {f'{key}_loss': value for key, value in self.loss_embedding(tags, targets.pair_mask).items()}
         return losses
+
+    def _pairing(self, tl_tags: Tensor | None, br_tags: Tensor | None, targets: CornerTargets) -> dict[str, Tensor]:
+        """How near the tags are to what decoding wants, by name; empty without embedding."""
+        if tl_tags is None or br_tags is None:
+            return {}
+        tags = gather_tags([tl_tags, br_tags], targets.pair_cells)
+        threshold = self.test_cfg['distance_threshold']
+        return pairing_report(tags, targets.pair_mask, threshold, self._tag_distance)._asdict()
+
+    @torch.no_grad()
+    def pairing(
+        self, feats: Sequence[Tensor], instances: Sequence[InstanceData], metas: Sequence[dict]
+    ) -> dict[str, Tensor]:
+        """How well tags pair the corners of given objects, without a loss; see ``PairingReport``.
+
+        Args:
+            feats: Feature maps, as of :meth:`forward`.
+            instances: ``bboxes`` (n, 4) in input pixels and ``labels`` (n,) of each image.
+            metas: Metas of the images.
+        """
+        tl_heats, _, tl_tags, br_tags, _, _ = self(feats)
+        truth = GroundTruth.from_instances(instances, metas, self.num_classes, type(self).__name__)
+        targets = self._targets(truth, tl_heats[-1].shape, tuple(metas[0]['batch_input_shape']))
+        return self._pairing(tl_tags[-1], br_tags[-1], targets)
 
     def _offset_loss(self, maps: CornerMaps, target: PointTargets) -> Tensor:
         """Divided by the number of cells that are trained, whatever their class."""

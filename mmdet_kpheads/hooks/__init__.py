@@ -2,5 +2,6 @@
 
 from .class_check_hook import ClassCheckHook
 from .ground_truth_check_hook import GroundTruthCheckHook
+from .pairing_hook import PairingHook
 
-__all__ = ['ClassCheckHook', 'GroundTruthCheckHook']
+__all__ = ['ClassCheckHook', 'GroundTruthCheckHook', 'PairingHook']

@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from mmdet_kpheads.functional.embedding import gather_tags, pull_push
+from mmdet_kpheads.functional.embedding import gather_tags, pull_push, pairing_report
 
 
 def slow_pull_push(tags, margin, p):
@@ -69,3 +69,19 @@ def test_no_objects_give_no_tags_and_maps_still_get_a_gradient():
 def test_number_of_maps():
     with pytest.raises(ValueError, match='one for each of 4 keypoints, but got 3'):
         gather_tags([torch.zeros(1, 1, 2, 2)] * 3, torch.zeros(1, 1, 4, dtype=torch.int64))
+
+
+def test_pairing_report_by_hand():
+    """Tags (0, 0.2) and (1, 1.9): within 0.2 and 0.9; first against second 1.9 and 0.8, with threshold 0.85."""
+    tags = torch.tensor([[[0.0, 0.2], [1.0, 1.9], [99.0, -99.0]]])[..., None]
+    mask = torch.tensor([[True, True, False]])
+    report = pairing_report(tags, mask, 0.85)
+    assert [round(float(value), 5) for value in report] == [0.55, 1.35, 0.5, 0.5]
+
+
+def test_pairing_report_without_objects_or_with_one_is_finite():
+    tags = torch.full((2, 3, 2, 4), torch.nan)
+    tags[1, 0] = 1.0
+    mask = torch.tensor([[False] * 3, [True, False, False]])
+    assert [float(value) for value in pairing_report(tags, mask, 0.5, 'l2')] == [0.0, 0.0, 1.0, 0.0]
+    assert [float(value) for value in pairing_report(tags[:1], mask[:1], 0.5)] == [0.0] * 4

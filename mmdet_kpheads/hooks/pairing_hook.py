@@ -1,0 +1,68 @@
+"""Logs in validation how well the tags of a corner head pair the corners of the true objects."""
+
+from collections.abc import Mapping
+from copy import copy
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import Tensor
+
+from ..heads import CornerNetHead
+from ..registry import HOOKS
+
+
+@HOOKS.register_module()
+class PairingHook(Hook):
+    """Writes ``val/tags_within``, ``tags_between``, ``pairs_grouped`` and ``pairs_confused`` to the log.
+
+    A pair of tags below ``distance_threshold`` is paired: ``pairs_grouped`` should come near 1, ``pairs_confused`` near
+    0. Wrong boxes around two objects are then told apart from missing corners.
+
+    Args:
+        interval: Validation batches between two that are looked at; each costs one more forward pass.
+        truth_is_resized: Whether the pipeline loads annotations before it resizes; mmdet's load them after.
+    """
+
+    priority = 'NORMAL'  # before the logger
+
+    def __init__(self, interval: int = 10, truth_is_resized: bool = False) -> None:
+        self.interval = interval
+        self.truth_is_resized = truth_is_resized
+        self.reports: list[dict[str, Tensor]] = []
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Forget the last validation."""
+        self.reports = []
+
+    def after_val_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any | None = None
+    ) -> None:
+        """Look at every ``interval``-th batch."""
+        model: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        head = getattr(model, 'bbox_head', None)
+        if batch_idx % self.interval or not isinstance(head, CornerNetHead) or not isinstance(data_batch, Mapping):
+            return
+        with torch.no_grad():
+            data = model.data_preprocessor(data_batch, training=False)
+            samples = data['data_samples']
+            instances = [self._in_input_px(sample) for sample in samples]
+            features = model.extract_feat(data['inputs'])
+            self.reports.append(head.pairing(features, instances, [sample.metainfo for sample in samples]))
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Write the means."""
+        for name in self.reports[0] if self.reports else ():
+            mean = torch.stack([report[name] for report in self.reports]).mean()
+            runner.message_hub.update_scalar(f'val/{name}', float(mean))
+
+    def _in_input_px(self, sample: Any) -> Any:
+        """The objects of an image, boxes in pixels of the network input."""
+        instances = copy(sample.gt_instances)
+        boxes = getattr(instances.bboxes, 'tensor', instances.bboxes)
+        if not self.truth_is_resized and 'scale_factor' in sample:
+            boxes = boxes * boxes.new_tensor(sample.scale_factor[:2]).repeat(2)
+        instances.bboxes = boxes
+        return instances

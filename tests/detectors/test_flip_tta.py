@@ -1,0 +1,43 @@
+"""mmdet's own flip test, DetTTAModel, over our heads: boxes of both views are merged, and mirroring changes nothing."""
+
+import pytest
+import torch
+from mmdet.models.test_time_augs import DetTTAModel
+from mmdet.structures import DetDataSample
+from mmengine.config import ConfigDict
+
+from tests.scenes import metas
+from tests.training import GROUPS, small_detector
+
+SIZE = 64
+HEADS = dict(
+    CenterNetHead={},
+    CornerNetHead=dict(num_feat_levels=1, pool_channels=8),
+    AutoAssignHead=dict(
+        strides=(4,), stacked_convs=1, norm_cfg=GROUPS, loss_bbox=dict(type='GIoULoss'), distance_activation='exp'
+    ),
+)
+
+
+def views_of(image):
+    samples = []
+    for flip in (False, True):
+        meta = metas(1, SIZE)[0] | dict(flip=flip, flip_direction='horizontal' if flip else None)
+        samples.append([DetDataSample(metainfo=meta)])
+    return dict(inputs=[[image], [image.flip(-1)]], data_samples=samples)
+
+
+@pytest.mark.parametrize('head', HEADS)
+def test_boxes_of_the_mirrored_image_are_the_mirrored_boxes(head, mmdet_scope):
+    model = small_detector(f'mmdet_kpheads.{head}', 3, **HEADS[head])
+    model.bbox_head.test_cfg.update(score_thr=0.0, max_per_img=50)
+    tta = DetTTAModel(module=model, tta_cfg=ConfigDict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=30)).eval()
+    image = torch.randint(255, (3, SIZE, SIZE)).float()
+    with torch.no_grad():
+        found, mirrored = (tta.test_step(views_of(view))[0].pred_instances for view in (image, image.flip(-1)))
+    assert len(found) > 5
+    boxes = mirrored.bboxes
+    back = torch.stack((SIZE - boxes[:, 2], boxes[:, 1], SIZE - boxes[:, 0], boxes[:, 3]), 1)
+    torch.testing.assert_close(found.scores, mirrored.scores, rtol=1e-4, atol=1e-5)
+    best = found.scores > found.scores[0] * 0.999
+    torch.testing.assert_close(found.bboxes[best], back[best], rtol=1e-4, atol=1e-2)
