@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from mmdet_kpheads.functional.embedding import gather_tags, pull_push, pairing_report
+from mmdet_kpheads.functional.embedding import gather_tags, pairing_report, pull_push
 
 
 def slow_pull_push(tags, margin, p):
