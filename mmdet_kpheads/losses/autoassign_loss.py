@@ -121,13 +121,15 @@ class AutoAssignLoss(nn.Module):
         return weight if view.ignored is None else weight.masked_fill_(view.ignored[:, None], 0)
 
     def _box_sums(self, view: '_PairView', ranges: BoxRanges) -> BoxSums:
-        def of(part: Pairs) -> BoxSums:
+        def of(first: int, last: int) -> BoxSums:
+            part = view.pairs.slice(first, last)  # made here: a checkpoint keeps its arguments
             log_hit = self._log_hit(view, part)
             return box_sums(part.box, len(view.boxes), log_hit, view.log_prior(part), ranges.log_prior, view.live(part))
 
-        if view.pairs.total <= PAIRS_AT_ONCE:
-            return of(next(view.parts()))
-        return BoxSums.total([checkpoint(of, part, use_reentrant=False) for part in view.parts()])
+        bounds = list(view.bounds())
+        if len(bounds) == 1:
+            return of(*bounds[0])
+        return BoxSums.total([checkpoint(of, *part, use_reentrant=False) for part in bounds])
 
     def _log_hit(self, view: '_PairView', part: Pairs) -> Tensor:
         """(P,) logarithm of P+ = P_cls P_loc, with P_loc = exp(-loss of the box)."""
@@ -159,11 +161,16 @@ class _PairView:
         self._iou = best_iou(predictions.boxes.detach(), truth.boxes).flatten()  # (B * T,)
         self._prior = log_prior
 
-    def parts(self) -> Iterator[Pairs]:
-        """All pairs, some at once; at least one part, with one pair that does not count where there is none."""
+    def bounds(self) -> Iterator[tuple[int, int]]:
+        """First and last number of pairs to work on at once; where there is none, one pair that does not count."""
         total = max(self.pairs.total, 1)
         for first in range(0, total, PAIRS_AT_ONCE):
-            yield self.pairs.slice(first, min(first + PAIRS_AT_ONCE, total))
+            yield first, min(first + PAIRS_AT_ONCE, total)
+
+    def parts(self) -> Iterator[Pairs]:
+        """All pairs, some at once."""
+        for first, last in self.bounds():
+            yield self.pairs.slice(first, last)
 
     def live(self, part: Pairs) -> Tensor:
         """(P,) 1, or 0 for pairs that do not count."""

@@ -12,7 +12,7 @@ import mmengine
 import pytest
 from mmengine.config import Config
 
-from mmdet_kpheads.cli import check_dataset, demo, digits, test, train
+from mmdet_kpheads.cli import check_dataset, demo, digits, show_assignment, test, train
 from mmdet_kpheads.compat.configs import configs_root
 from mmdet_kpheads.datasets.digits import CLASSES
 from mmdet_kpheads.errors import InputError
@@ -168,7 +168,40 @@ def test_check_dataset_fails_on_what_cannot_be_trained(capsys):
     assert 'FAULT: class names differ' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize('tool', ['train', 'test', 'check_dataset', 'make_digits', 'demo'])
+@pytest.mark.parametrize('head', ['cornernet', 'autoassign'])
+def test_other_heads_train_and_test(head):
+    config, work_dir = f'demo/{head}_digits.py', f'work_dirs/{head}_digits'
+    train.main([config, '--cfg-options', *SHORT])
+    trained, all_boxes = (Path(work_dir) / 'last_checkpoint').read_text(), 'model.test_cfg.score_thr=0.0'
+    test.main([config, trained, '--work-dir', f'tested_{head}', '--cfg-options', all_boxes])
+    assert 'coco/bbox_mAP_50' in figures(f'tested_{head}')
+
+
+def test_what_autoassign_learned_is_drawn():
+    """After the training of the test above."""
+    trained = Path('work_dirs/autoassign_digits/last_checkpoint').read_text()
+    show_assignment.main(['demo/autoassign_digits.py', trained, '--image', '1', '--out', 'seen'])
+    prior, weights = (cv2.imread(f'seen/{name}.png') for name in ('center_prior', 'positive_weights'))
+    assert prior.shape[1] > prior.shape[0] and prior.std() > 20
+    assert weights.shape == (384, 4 * 384 + 3 * 4, 3)  # the image and three levels, enlarged
+    image, finest = weights[:, :384], weights[:, 388 : 2 * 384 + 4]
+    assert abs(image.astype(int) - finest.astype(int)).mean() > 10
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        ((CONFIG, 'found.pkl'), 'has a CenterNetHead: only AutoAssignHead learns a prior'),
+        (('demo/autoassign_digits.py', 'nowhere.pth'), 'checkpoint not found: nowhere.pth'),
+    ],
+)
+def test_bad_input_of_the_drawing_is_named(arguments, message):
+    Path('found.pkl').touch()
+    with pytest.raises(InputError, match=message):
+        show_assignment.main(list(arguments))
+
+
+@pytest.mark.parametrize('tool', ['train', 'test', 'check_dataset', 'make_digits', 'demo', 'show_assignment'])
 def test_tools_are_the_commands(tool, monkeypatch, capsys):
     monkeypatch.setattr(sys, 'argv', [tool, '--help'])
     with pytest.raises(SystemExit) as stopped:
