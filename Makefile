@@ -33,6 +33,7 @@ check: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/centernet.py
 	$(BIN)/python benchmarks/cornernet.py
+	$(BIN)/python benchmarks/autoassign.py
 	$(BIN)/python benchmarks/ae_loss.py
 	$(BIN)/python benchmarks/corner_pool.py
 

@@ -21,8 +21,9 @@ from ..heads import AutoAssignHead, CenterPrior
 from . import arguments
 
 PRIOR_REACH = 4.0  # strides shown to each side of the box centre
-PRIOR_PX = 121  # side of a class's picture
+PRIOR_PX = 201  # side of a class's picture
 COLUMNS = 5
+WHITE = (255, 255, 255)
 OVERLAY = 0.55  # share of the weight map in a picture
 MIN_WIDTH_PX = 384  # smaller images are enlarged
 
@@ -51,11 +52,13 @@ def draw_prior(prior: CenterPrior, classes: tuple[str, ...]) -> np.ndarray:
     pictures = []
     for name, mean, sigma in zip(classes, prior.mean.detach(), prior.sigma.detach(), strict=True):
         picture = colours(log_center_prior(offset, mean, sigma).exp().numpy())
-        cv2.drawMarker(picture, (PRIOR_PX // 2, PRIOR_PX // 2), (255, 255, 255), cv2.MARKER_CROSS, 9, 1)
-        cv2.putText(picture, name, (3, 12), FONT, 0.38, (255, 255, 255), 1, cv2.LINE_AA)
-        text = f'mu {mean[0]:+.2f} {mean[1]:+.2f}  s {sigma[0].abs():.2f} {sigma[1].abs():.2f}'
-        cv2.putText(picture, text, (3, PRIOR_PX - 5), FONT, 0.27, (255, 255, 255), 1, cv2.LINE_AA)
-        pictures.append(cv2.resize(picture, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC))
+        centre = (PRIOR_PX // 2, PRIOR_PX // 2)
+        cv2.drawMarker(picture, centre, WHITE, cv2.MARKER_CROSS, 13, 1)
+        spread = sigma.abs()
+        lines = (name, f'mu {mean[0]:+.2f} {mean[1]:+.2f}', f'sigma {spread[0]:.2f} {spread[1]:.2f}')
+        for text, y in zip(lines, (16, PRIOR_PX - 22, PRIOR_PX - 6), strict=True):
+            cv2.putText(picture, text, (5, y), FONT, FONT_SCALE, WHITE, 1, cv2.LINE_AA)
+        pictures.append(picture)
     return montage(pictures, min(COLUMNS, len(pictures)))
 
 
@@ -80,7 +83,7 @@ def draw_weights(image: np.ndarray, instances: Any, levels: list[Tensor], classe
         weights = np.pad(weights, [(0, full - part) for full, part in zip(large.shape[:2], weights.shape, strict=True)])
         blended = cv2.addWeighted(large, 1 - OVERLAY, colours(weights), OVERLAY, 0)
         blended = draw_boxes(blended, boxes, [''] * len(boxes), TRUTH_COLOUR)
-        cv2.putText(blended, f'level {number}', (4, 16), FONT, FONT_SCALE, (255, 255, 255), 1, cv2.LINE_AA)
+        cv2.putText(blended, f'level {number}', (4, 16), FONT, FONT_SCALE, WHITE, 1, cv2.LINE_AA)
         picture = side_by_side(picture, blended)
     return picture
 

@@ -40,6 +40,8 @@ def draw_boxes(
             continue
         x1, y1, x2, y2 = (round(value) for value in np.clip(box, -1, max(image.shape)).tolist())
         cv2.rectangle(canvas, (x1, y1), (x2, y2), colour, 2)
+        if not caption:
+            continue
         (width, height), _ = cv2.getTextSize(caption, FONT, FONT_SCALE, 1)
         left, top = max(0, min(x1, canvas.shape[1] - width)), max(0, y1 - height - 4)
         cv2.rectangle(canvas, (left, top), (left + width, top + height + 4), colour, -1)

@@ -129,7 +129,7 @@ class AutoAssignLoss(nn.Module):
         bounds = list(view.bounds())
         if len(bounds) == 1:
             return of(*bounds[0])
-        return BoxSums.total([checkpoint(of, *part, use_reentrant=False) for part in bounds])
+        return BoxSums.total([checkpoint(of, *part, use_reentrant=False, preserve_rng_state=False) for part in bounds])
 
     def _log_hit(self, view: '_PairView', part: Pairs) -> Tensor:
         """(P,) logarithm of P+ = P_cls P_loc, with P_loc = exp(-loss of the box)."""

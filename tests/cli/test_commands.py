@@ -182,6 +182,7 @@ def test_what_autoassign_learned_is_drawn():
     trained = Path('work_dirs/autoassign_digits/last_checkpoint').read_text()
     show_assignment.main(['demo/autoassign_digits.py', trained, '--image', '1', '--out', 'seen'])
     prior, weights = (cv2.imread(f'seen/{name}.png') for name in ('center_prior', 'positive_weights'))
+    assert prior is not None and weights is not None
     assert prior.shape[1] > prior.shape[0] and prior.std() > 20
     assert weights.shape == (384, 4 * 384 + 3 * 4, 3)  # the image and three levels, enlarged
     image, finest = weights[:, :384], weights[:, 388 : 2 * 384 + 4]

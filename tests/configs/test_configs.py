@@ -1,11 +1,17 @@
 """Every carried config builds, and keeps the promises that all of them make."""
 
 import pytest
+import torch
 from mmdet.registry import DATASETS, MODELS
+from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmdet_kpheads.compat.configs import configs_root
+from tests.scenes import instances, metas
+from tests.training import summed
+
+INPUT_PX = 128
 
 NAMES = sorted(
     str(path.relative_to(configs_root())) for path in configs_root().rglob('*.py') if '_base_' not in path.parts
@@ -35,6 +41,26 @@ def test_model_builds_with_the_classes_of_its_data(cfg):
         dataset = inner(loader.dataset)
         names = {**DATASETS.get(dataset.type).METAINFO, **dataset.get('metainfo', {})}['classes']
         assert model.bbox_head.num_classes == len(names) and not isinstance(names, str)
+
+
+def test_one_training_step_and_one_prediction(cfg):
+    """On random weights and a tiny image; the classes of the boxes are the last ones."""
+    cfg.model.backbone.init_cfg = None
+    model = MODELS.build(cfg.model)
+    classes = model.bbox_head.num_classes
+    image = instances([[10, 12, 80, 90], [40, 30, 120, 100]], [classes - 1, 0])
+    samples = [DetDataSample(metainfo=meta) for meta in metas(2, INPUT_PX, border=(0, INPUT_PX, 0, INPUT_PX))]
+    for sample in samples:
+        sample.gt_instances = image
+    inputs = torch.randn(2, 3, INPUT_PX, INPUT_PX)  # two: batch normalisation of Hourglass's 1 x 1 maps
+    loss = summed(model.train().loss(inputs, samples))
+    loss.backward()
+    assert loss.isfinite()
+    trained = [name for name, value in model.named_parameters() if value.requires_grad and value.grad is None]
+    assert not trained or cfg.get('find_unused_parameters')
+    with torch.no_grad():
+        found = model.eval().predict(inputs, samples)[0].pred_instances
+    assert len(found.bboxes) <= cfg.max_detections
 
 
 def test_detections_are_limited_by_one_number_that_the_evaluator_reaches(cfg):
