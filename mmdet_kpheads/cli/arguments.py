@@ -5,6 +5,7 @@ import difflib
 import os
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         action=DictAction,
         help='change the config: key.in.config=value, lists as key="[a,b]" or key=a,b, without white space',
+    )
+    parser.add_argument(
+        '--drop-in', action='store_true', help="put our heads in the place of mmdet's: its configs then run as they are"
     )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by the launcher')
@@ -67,6 +71,8 @@ def load_config(args: argparse.Namespace) -> Config:
         InputError: If the config does not exist or is no valid config.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    if args.drop_in:
+        import_module('mmdet_kpheads.drop_in')
     path = find_config(args.config)
     try:
         cfg = Config.fromfile(path)

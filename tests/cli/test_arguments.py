@@ -88,3 +88,12 @@ def test_other_errors_keep_their_traceback():
 
     with pytest.raises(ValueError, match='a bug'):
         arguments.run(main)
+
+
+def test_drop_in_is_imported_only_when_asked_for(monkeypatch):
+    imported = []
+    monkeypatch.setattr(arguments, 'import_module', imported.append)
+    arguments.load_config(parse(CARRIED))
+    assert not imported
+    arguments.load_config(parse(CARRIED, '--drop-in'))
+    assert imported == ['mmdet_kpheads.drop_in']

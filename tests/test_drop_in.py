@@ -1,0 +1,74 @@
+"""mmdet's own configs with our heads in place: equal losses on well-formed batches, equal detections, nothing by accident."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+# In a process of its own: the registry stays as it is for other tests.
+SCRIPT = """
+import json, sys, torch, zlib
+from importlib.util import find_spec
+from pathlib import Path
+import mmdet_kpheads
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from tests.scenes import instances, metas
+
+name, drop_in = sys.argv[1], sys.argv[2] == 'ours'
+init_default_scope('mmdet')
+if drop_in:
+    import mmdet_kpheads.drop_in
+cfg = Config.fromfile(Path(find_spec('mmdet').origin).parent / '.mim' / 'configs' / name)
+cfg.model.backbone.init_cfg = None
+torch.set_num_threads(1)
+model = MODELS.build(cfg.model).eval()  # as in training but for batch statistics
+for key, value in model.state_dict().items():  # the same weights on both sides, whatever the order of construction
+    generator = torch.Generator().manual_seed(zlib.crc32(key.encode()))
+    if value.dim() == 4:
+        value.copy_(torch.randn(value.shape, generator=generator) * 0.5 / value[0].numel() ** 0.5)
+    elif key.endswith('bias'):
+        value.fill_(4.0 if key.endswith('wh_head.2.bias') else 0.0)  # boxes with an area: ours drops others
+size = 128
+boxes = [[9, 12, 60, 90], [70, 30, 120, 100], [20, 84, 62, 118]]
+samples = [DetDataSample(metainfo=meta) for meta in metas(2, size, border=(0, size, 0, size))]
+for sample in samples:
+    sample.gt_instances = instances(boxes, [3, 1, 2])
+images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(1))
+losses = {}
+for key, value in model.loss(images, samples).items():
+    if 'loss' in key:
+        losses[key] = [float(part) for part in (value if isinstance(value, list) else [value])]
+with torch.no_grad():
+    found = model.predict(images, samples)
+scores = [sorted((float(score) for score in sample.pred_instances.scores), reverse=True) for sample in found]
+print('RESULT' + json.dumps({'losses': losses, 'scores': scores, 'head': type(model.bbox_head).__module__}))
+"""
+CONFIGS = {
+    'centernet': 'centernet/centernet_r18_8xb16-crop512-140e_coco.py',
+    'cornernet': 'cornernet/cornernet_hourglass104_8xb6-210e-mstest_coco.py',
+    'autoassign': 'autoassign/autoassign_r50-caffe_fpn_1x_coco.py',
+}
+
+
+def result_of(name, side):
+    command = [sys.executable, '-c', SCRIPT, CONFIGS[name], side]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr[-2000:]
+    return json.loads(run.stdout.rpartition('RESULT')[2])
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_an_unchanged_config_of_mmdet_has_the_same_losses_and_scores(name):
+    ours, theirs = result_of(name, 'ours'), result_of(name, 'theirs')
+    assert ours['head'].startswith('mmdet_kpheads')
+    assert theirs['head'].startswith('mmdet.')
+    assert ours['losses'].keys() == theirs['losses'].keys()
+    for key, values in theirs['losses'].items():
+        assert ours['losses'][key] == pytest.approx(values, rel=1e-5, abs=1e-5), key
+    for mine, other in zip(ours['scores'], theirs['scores'], strict=True):
+        above = [score for score in other if score > 0.05]
+        assert mine[: len(above)] == pytest.approx(above, rel=1e-4)
