@@ -1,6 +1,8 @@
 """The written contract of benchmarks/README.md in code: timing, metadata, JSON."""
 
 import argparse
+import ctypes
+import gc
 import json
 import os
 import platform
@@ -39,6 +41,8 @@ def peak_memory_mb(call: Callable[[], Any], device: torch.device) -> float:
         before = torch.cuda.memory_allocated(device)
         call()
         return (torch.cuda.max_memory_allocated(device) - before) / 1e6
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # what earlier calls freed goes back to the system
     Path('/proc/self/clear_refs').write_text('5')  # the peak starts again from what is taken now
     before_kb = _status_kb('VmRSS')
     call()

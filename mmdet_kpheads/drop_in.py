@@ -1,7 +1,7 @@
 """Importing this module puts our heads in the place of mmdet's, so that configs of mmdet run with them as they are.
 
-In a config: ``custom_imports = dict(imports=['mmdet_kpheads.drop_in'])``; or ``--drop-in`` of our tools. Nothing else of
-the package imports it: without it mmdet is untouched.
+In a config: ``custom_imports = dict(imports=['mmdet_kpheads.drop_in'])``; or ``--drop-in`` of our tools. Nothing else
+of the package imports it: without it mmdet is untouched.
 """
 
 from mmdet.registry import MODELS as MMDET_MODELS

@@ -13,10 +13,11 @@ Shape legend: B images, C classes, T points.
 import torch
 from torch import Tensor
 
-from .blocks import map_blocks
+from .blocks import map_blocks, reads_are_free
 from .one_pass import one_pass_sum
 
 TINY = torch.finfo(torch.float32).tiny
+NEAR_ONE = 0.9  # above it the difference 1 - q loses more than 1e-6
 
 
 def joint_focal_loss(class_logits: Tensor, objectness_logits: Tensor, weight: Tensor) -> Tensor:
@@ -53,25 +54,52 @@ def _sum(class_logits: Tensor, objectness_logits: Tensor, weight: Tensor) -> tup
     class_slope = torch.empty_like(class_logits, dtype=torch.float32)
     objectness_slope = torch.zeros_like(objectness_logits, dtype=torch.float32)
     total = class_slope.new_zeros(())
+    scratch: list[Tensor] = []
     for block in map_blocks(class_logits.shape, class_logits.device):
         images, _ = block
-        loss, class_slope[block], shared = _block_sum(class_logits[block], objectness_logits[images], weight[block])
+        if not scratch or scratch[0].shape != class_slope[block].shape:
+            scratch = [torch.empty_like(class_slope[block]) for _ in range(3)]
+        logits, objectness = class_logits[block].float(), objectness_logits[images].float()
+        loss, shared = _block_sum(logits, objectness, weight[block], class_slope[block], scratch)
         total += loss
         objectness_slope[images] += shared
     return total, class_slope, objectness_slope
 
 
-def _block_sum(class_logits: Tensor, objectness_logits: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Sum of the loss over a block, its slope by class logit, and that by objectness logit (summed over classes).
+def _block_sum(
+    class_logits: Tensor, objectness_logits: Tensor, weight: Tensor, class_slope: Tensor, scratch: list[Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Sum of the loss over a block and its slope by objectness logit, summed over classes; that by class logit to a map.
 
-    With q = w P and l = -log(1 - q): slope by q is 2 q l + q^2 / (1 - q), and q' = q sigmoid(-logit) for both logits.
+    With q = w P and l = log(1 - q): slope by log q is q^2 (q / (1 - q) - 2 l), and (log q)' = sigmoid(-logit) for
+    both logits. Every step writes to ``class_slope`` or to one of three maps of ``scratch``: memory that is new at each
+    block would cost more than the arithmetic.
     """
-    class_ = class_logits.float().sigmoid()
-    object_ = objectness_logits.float().sigmoid()
-    class_miss, object_miss = (-class_logits.float()).sigmoid(), (-objectness_logits.float()).sigmoid()
-    hit = class_ * object_ * weight
-    miss = torch.addcmul(class_miss, class_, object_miss).mul_(weight).add_(1 - weight).clamp_(min=TINY)
-    log_miss = miss.log()
-    square = hit * hit
-    slope = square.mul(hit).div_(miss).addcmul_(square, log_miss, value=-2)  # by log q
-    return -torch.dot(square.flatten(), log_miss.flatten()), slope * class_miss, (slope * object_miss).sum(1, True)
+    class_ = torch.sigmoid(class_logits, out=class_slope)
+    hit = torch.mul(class_, objectness_logits.sigmoid(), out=scratch[0]).mul_(weight)
+    class_miss = class_slope.neg_().add_(1)  # sigmoid(-x) = 1 - sigmoid(x)
+    minus_hit = torch.neg(hit, out=scratch[1])
+    miss = torch.add(minus_hit, 1, out=scratch[2])
+    log_miss = minus_hit.log1p_()
+    _correct_near_one(class_logits, objectness_logits, weight, hit, (class_miss, miss, log_miss))
+    ratio = torch.div(hit, miss, out=miss)
+    square = hit.mul_(hit)
+    loss = -torch.dot(square.flatten(), log_miss.flatten())
+    slope = ratio.sub_(log_miss, alpha=2).mul_(square)
+    class_miss.mul_(slope)
+    return loss, slope.sum(1, True) * (-objectness_logits).sigmoid()
+
+
+def _correct_near_one(
+    class_logits: Tensor, objectness_logits: Tensor, weight: Tensor, hit: Tensor, values: tuple[Tensor, ...]
+) -> None:
+    """Where q is near 1, take sigmoid(-x), 1 - q and its logarithm without a difference; in place."""
+    near = hit > NEAR_ONE if not reads_are_free(hit.device) or hit.max() > NEAR_ONE else None
+    if near is None:
+        return
+    cells = near.nonzero(as_tuple=True) if reads_are_free(hit.device) else ...  # elsewhere every cell is worked out
+    w, x, y = weight[cells], class_logits[cells], objectness_logits.expand_as(hit)[cells]
+    class_miss = (-x).sigmoid()
+    miss = (1 - w + w * (class_miss + x.sigmoid() * (-y).sigmoid())).clamp_(min=TINY)
+    for value, exact in zip(values, (class_miss, miss, miss.log()), strict=True):
+        value[cells] = torch.where(near[cells], exact, value[cells])

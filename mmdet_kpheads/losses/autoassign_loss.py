@@ -4,6 +4,7 @@ Shape legend: B images, C classes, N boxes, T points of all levels, P pairs, M =
 """
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -78,13 +79,12 @@ class AutoAssignLoss(nn.Module):
         Returns:
             ``loss_pos``, ``loss_neg``, ``loss_center``.
         """
-        view = _PairView(predictions, truth, grid, pairs, log_prior, ignored)
-        ranges = BoxRanges.empty(len(view.boxes), view.boxes.device)
-        with torch.no_grad():
-            for part in view.parts():
-                ranges.include_(part.box, view.iou(part), view.log_prior(part), view.live(part))
-            weight = self._negative_weights(view, ranges)
-        sums = self._box_sums(view, ranges)
+        batch = _Batch(predictions, truth, grid, pairs, log_prior, ignored)
+        ranges = BoxRanges.empty(len(batch.boxes), batch.boxes.device)
+        for part in batch.parts():
+            ranges.include_(part.box, part.iou, part.log_prior.detach(), part.live)
+        weight = self._negative_weights(batch, ranges)
+        sums = self._box_sums(batch, ranges)
         held = sums.points > 0
         negative = joint_focal_sum(predictions.class_logits, predictions.objectness_logits, weight)
         by_image = [values.view(truth.valid.shape) for values in (sums.prior, held)]
@@ -102,43 +102,47 @@ class AutoAssignLoss(nn.Module):
 
         A point inside several objects shows the largest of its values, one inside none 0.
         """
-        view = _PairView(predictions, truth, grid, pairs, log_prior, None)
-        part = pairs.slice(0, pairs.total)
-        log_weight = CONFIDENCE_SCALE * self._log_hit(view, part).exp() + view.log_prior(part)
-        largest = log_weight.new_full((len(view.boxes),), -torch.inf).scatter_reduce(0, part.box, log_weight, 'amax')
+        batch = _Batch(predictions, truth, grid, pairs, log_prior, None)
+        part = _Part(batch, pairs.slice(0, pairs.total))
+        log_weight = CONFIDENCE_SCALE * self._log_hit(part).exp() + part.log_prior
+        largest = log_weight.new_full((len(batch.boxes),), -torch.inf).scatter_reduce(0, part.box, log_weight, 'amax')
         share = (log_weight - largest[part.box]).exp()
         weights = predictions.boxes.new_zeros(predictions.boxes.shape[:2])
-        weights.view(-1).scatter_reduce_(0, view.image_point(part), share, 'amax')
+        weights.view(-1).scatter_reduce_(0, part.image_point, share, 'amax')
         return weights
 
-    def _negative_weights(self, view: '_PairView', ranges: BoxRanges) -> Tensor:
+    def _negative_weights(self, batch: '_Batch', ranges: BoxRanges) -> Tensor:
         """w-, (B, C, T): 1, and at a point inside objects of the class the smallest of theirs."""
-        weight = torch.ones_like(view.predictions.class_logits, dtype=torch.float32)
-        for part in view.parts():
-            values = negative_weight(view.iou(part), ranges.lowest[part.box], ranges.highest[part.box])
-            values = torch.where(view.live(part) > 0, values, 1)
-            weight.view(-1).scatter_reduce_(0, view.class_cell(part), values, 'amin')
-        return weight if view.ignored is None else weight.masked_fill_(view.ignored[:, None], 0)
+        weight = torch.ones_like(batch.predictions.class_logits, dtype=torch.float32)
+        for part in batch.parts():
+            values = negative_weight(part.iou, ranges.lowest[part.box], ranges.highest[part.box])
+            values = torch.where(part.live > 0, values, 1)
+            weight.view(-1).scatter_reduce_(0, part.class_cell, values, 'amin')
+        return weight if batch.ignored is None else weight.masked_fill_(batch.ignored[:, None], 0)
 
-    def _box_sums(self, view: '_PairView', ranges: BoxRanges) -> BoxSums:
-        def of(first: int, last: int) -> BoxSums:
-            part = view.pairs.slice(first, last)  # made here: a checkpoint keeps its arguments
-            log_hit = self._log_hit(view, part)
-            return box_sums(part.box, len(view.boxes), log_hit, view.log_prior(part), ranges.log_prior, view.live(part))
+    def _box_sums(self, batch: '_Batch', ranges: BoxRanges) -> BoxSums:
+        def of(part: _Part) -> BoxSums:
+            return box_sums(
+                part.box, len(batch.boxes), self._log_hit(part), part.log_prior, ranges.log_prior, part.live
+            )
 
-        bounds = list(view.bounds())
+        def of_slice(first: int, last: int) -> BoxSums:
+            return of(batch.part(first, last))  # made inside: a checkpoint keeps its arguments
+
+        bounds = batch.bounds
         if len(bounds) == 1:
-            return of(*bounds[0])
-        return BoxSums.total([checkpoint(of, *part, use_reentrant=False, preserve_rng_state=False) for part in bounds])
+            return of(next(batch.parts()))
+        parts = [checkpoint(of_slice, *part, use_reentrant=False, preserve_rng_state=False) for part in bounds]
+        return BoxSums.total(parts)
 
-    def _log_hit(self, view: '_PairView', part: Pairs) -> Tensor:
+    def _log_hit(self, part: '_Part') -> Tensor:
         """(P,) logarithm of P+ = P_cls P_loc, with P_loc = exp(-loss of the box)."""
-        loss: Tensor = self.loss_bbox(view.predicted(part), view.boxes[part.box], reduction_override='none')
-        return view.log_probability(part) - loss
+        loss: Tensor = self.loss_bbox(part.predicted, part.true_boxes, reduction_override='none')
+        return part.log_probability - loss
 
 
-class _PairView:
-    """What pairs read from the points and boxes of a batch."""
+class _Batch:
+    """Points, boxes and predictions of a batch, flat, and their pairs in parts."""
 
     def __init__(
         self,
@@ -151,60 +155,87 @@ class _PairView:
     ) -> None:
         device = truth.boxes.device
         self.predictions = predictions
-        self.pairs = pairs
+        self.log_prior = log_prior
         self.ignored = ignored
         self.boxes = truth.boxes.flatten(0, 1)  # (M, 4)
-        self._labels = truth.labels.flatten()  # (M,)
-        self._boxes_per_image = truth.boxes.shape[1]
-        self._points_px = grid.points_px(device)  # (T, 2)
-        self._stride_px = grid.stride_px(device)[:, None]  # (T, 1)
-        self._iou = best_iou(predictions.boxes.detach(), truth.boxes).flatten()  # (B * T,)
-        self._prior = log_prior
+        self.labels = truth.labels.flatten()  # (M,)
+        self.boxes_per_image = truth.boxes.shape[1]
+        self.points = torch.cat((grid.points_px(device), grid.stride_px(device)[:, None]), 1)  # (T, 3) as x, y, stride
+        self.iou = best_iou(predictions.boxes.detach(), truth.boxes).flatten()  # (B * T,)
+        self._pairs = pairs
+        total = max(pairs.total, 1)  # where there is no pair, one that does not count
+        self.bounds = [(first, min(first + PAIRS_AT_ONCE, total)) for first in range(0, total, PAIRS_AT_ONCE)]
+        self._only = self.part(0, total) if len(self.bounds) == 1 else None
 
-    def bounds(self) -> Iterator[tuple[int, int]]:
-        """First and last number of pairs to work on at once; where there is none, one pair that does not count."""
-        total = max(self.pairs.total, 1)
-        for first in range(0, total, PAIRS_AT_ONCE):
-            yield first, min(first + PAIRS_AT_ONCE, total)
+    def part(self, first: int, last: int) -> '_Part':
+        """Pairs number ``first`` up to ``last``, without the last."""
+        return _Part(self, self._pairs.slice(first, last))
 
-    def parts(self) -> Iterator[Pairs]:
-        """All pairs, some at once."""
-        for first, last in self.bounds():
-            yield self.pairs.slice(first, last)
+    def parts(self) -> Iterator['_Part']:
+        """All pairs, some at once; a single part is made once."""
+        if self._only is not None:
+            yield self._only
+            return
+        for first, last in self.bounds:
+            yield self.part(first, last)
 
-    def live(self, part: Pairs) -> Tensor:
-        """(P,) 1, or 0 for pairs that do not count."""
-        counts = part.exists if self.ignored is None else part.exists & ~self.ignored.flatten()[self.image_point(part)]
-        return counts.float()
 
-    def iou(self, part: Pairs) -> Tensor:
-        """(P,) best IoU of the predicted box with any object."""
-        return self._iou[self.image_point(part)]
+class _Part:
+    """What some pairs read from the points and boxes of a batch; each thing is read once, (P, ...)."""
 
-    def log_prior(self, part: Pairs) -> Tensor:
-        """(P,) logarithm of G."""
-        box = self.boxes[part.box]
-        offset = (self._points_px[part.point] - (box[:, :2] + box[:, 2:]) / 2) / self._stride_px[part.point]
-        return self._prior(offset, self._labels[part.box])
+    def __init__(self, batch: _Batch, pairs: Pairs) -> None:
+        self._batch = batch
+        self._exists = pairs.exists
+        self._point = pairs.point
+        self._image = pairs.box // batch.boxes_per_image
+        self.box = pairs.box
 
-    def log_probability(self, part: Pairs) -> Tensor:
-        """(P,) logarithm of class probability x objectness."""
-        class_logits = self.predictions.class_logits.flatten()[self.class_cell(part)].float()
-        objectness = self.predictions.objectness_logits.flatten()[self.image_point(part)].float()
+    @cached_property
+    def image_point(self) -> Tensor:
+        """Where the point stands in the flat (B, T) map."""
+        return self._image * len(self._batch.points) + self._point
+
+    @cached_property
+    def class_cell(self) -> Tensor:
+        """Where the point and the class of the box stand in the flat (B, C, T) map."""
+        classes, points = self._batch.predictions.class_logits.shape[1:]
+        return (self._image * classes + self._labels) * points + self._point
+
+    @cached_property
+    def live(self) -> Tensor:
+        """1, or 0 for pairs that do not count."""
+        ignored = self._batch.ignored
+        return (self._exists if ignored is None else self._exists & ~ignored.flatten()[self.image_point]).float()
+
+    @cached_property
+    def iou(self) -> Tensor:
+        """Best IoU of the predicted box with any object."""
+        return self._batch.iou[self.image_point]
+
+    @cached_property
+    def true_boxes(self) -> Tensor:
+        """Objects, (P, 4)."""
+        return self._batch.boxes[self.box]
+
+    @cached_property
+    def log_prior(self) -> Tensor:
+        """Logarithm of G."""
+        point, stride = self._batch.points[self._point].split((2, 1), 1)
+        offset = (point - (self.true_boxes[:, :2] + self.true_boxes[:, 2:]) / 2) / stride
+        return self._batch.log_prior(offset, self._labels)
+
+    @property
+    def log_probability(self) -> Tensor:
+        """Logarithm of class probability x objectness."""
+        class_logits = self._batch.predictions.class_logits.flatten()[self.class_cell].float()
+        objectness = self._batch.predictions.objectness_logits.flatten()[self.image_point].float()
         return logsigmoid(class_logits) + logsigmoid(objectness)
 
-    def predicted(self, part: Pairs) -> Tensor:
-        """(P, 4) predicted boxes."""
-        return self.predictions.boxes.flatten(0, 1)[self.image_point(part)]
+    @property
+    def predicted(self) -> Tensor:
+        """Predicted boxes, (P, 4)."""
+        return self._batch.predictions.boxes.flatten(0, 1)[self.image_point]
 
-    def class_cell(self, part: Pairs) -> Tensor:
-        """(P,) where the point and the class of the box stand in the flat (B, C, T) map."""
-        _, classes, points = self.predictions.class_logits.shape
-        return (self._image(part) * classes + self._labels[part.box]) * points + part.point
-
-    def _image(self, part: Pairs) -> Tensor:
-        return part.box // self._boxes_per_image
-
-    def image_point(self, part: Pairs) -> Tensor:
-        """(P,) where the point stands in the flat (B, T) map."""
-        return self._image(part) * self.predictions.boxes.shape[1] + part.point
+    @cached_property
+    def _labels(self) -> Tensor:
+        return self._batch.labels[self.box]

@@ -91,7 +91,7 @@ def test_other_errors_keep_their_traceback():
 
 
 def test_drop_in_is_imported_only_when_asked_for(monkeypatch):
-    imported = []
+    imported: list[str] = []
     monkeypatch.setattr(arguments, 'import_module', imported.append)
     arguments.load_config(parse(CARRIED))
     assert not imported
