@@ -69,7 +69,7 @@ def _sum(class_logits: Tensor, objectness_logits: Tensor, weight: Tensor) -> tup
 def _block_sum(
     class_logits: Tensor, objectness_logits: Tensor, weight: Tensor, class_slope: Tensor, scratch: list[Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Sum of the loss over a block and its slope by objectness logit, summed over classes; that by class logit to a map.
+    """Sum of the loss over a block and its slope by objectness logit; that by class logit goes to ``class_slope``.
 
     With q = w P and l = log(1 - q): slope by log q is q^2 (q / (1 - q) - 2 l), and (log q)' = sigmoid(-logit) for
     both logits. Every step writes to ``class_slope`` or to one of three maps of ``scratch``: memory that is new at each
