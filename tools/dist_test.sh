@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Test on several GPUs of one or more machines; without a GPU on several CPU processes (gloo).
+#
+#   tools/dist_test.sh CONFIG CHECKPOINT PROCESSES [ARGUMENTS OF tools/test.py]
+#
+# On several machines set NNODES, NODE_RANK, MASTER_ADDR and, if 29500 is taken, MASTER_PORT.
+set -euo pipefail
+config=${1:?CONFIG} checkpoint=${2:?CHECKPOINT} processes=${3:?number of processes}
+exec torchrun --nnodes "${NNODES:-1}" --node-rank "${NODE_RANK:-0}" --nproc-per-node "$processes" \
+    --master-addr "${MASTER_ADDR:-127.0.0.1}" --master-port "${MASTER_PORT:-29500}" \
+    "$(dirname "$0")/test.py" "$config" "$checkpoint" --launcher pytorch "${@:4}"
