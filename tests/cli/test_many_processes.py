@@ -1,0 +1,48 @@
+"""Two processes on the CPU: training runs, and the evaluation of both together is that of one."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmdet_kpheads.cli import digits, test
+from mmdet_kpheads.compat.configs import configs_root
+
+pytest.importorskip('sklearn')
+
+TOOLS = configs_root().parent / 'tools'
+OPTIONS = ('train_cfg.max_epochs=1', 'train_dataloader.batch_size=4')
+
+
+def run(script, *arguments):
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        port = probe.getsockname()[1]
+    path = f'{Path(sys.executable).parent}:{os.environ["PATH"]}'
+    environment = os.environ | dict(PATH=path, MASTER_PORT=str(port), OMP_NUM_THREADS='1')
+    command = ['bash', str(TOOLS / script), *arguments]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert result.returncode == 0, result.stderr[-3000:]
+
+
+def figures(work_dir):
+    found = json.loads(max(Path(work_dir).glob('*/*.json')).read_text())
+    return {key: value for key, value in found.items() if key.startswith('coco/')}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('head', ['centernet', 'cornernet', 'autoassign'])
+def test_two_processes_train_and_evaluate_as_one(head, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    digits.main(['data/digits', '--num-train', '16', '--num-val', '7', '--size', '64'])
+    config, all_boxes = f'demo/{head}_digits.py', ['--cfg-options', 'model.test_cfg.score_thr=0.0']
+    run('dist_train.sh', config, '2', '--work-dir', 'trained', '--cfg-options', *OPTIONS)
+    checkpoint = Path('trained/last_checkpoint').read_text()
+    run('dist_test.sh', config, checkpoint, '2', '--work-dir', 'two', *all_boxes)
+    test.main([config, checkpoint, '--work-dir', 'one', *all_boxes])
+    assert figures('two') == pytest.approx(figures('one'))
+    assert figures('one')
