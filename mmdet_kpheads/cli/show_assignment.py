@@ -1,6 +1,7 @@
 """Draw what AutoAssign has learned: the centre prior of each class, and the points that stand for the objects."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,24 +63,27 @@ def draw_prior(prior: CenterPrior, classes: tuple[str, ...]) -> np.ndarray:
     return montage(pictures, min(COLUMNS, len(pictures)))
 
 
-def draw_weights(image: np.ndarray, instances: Any, levels: list[Tensor], classes: tuple[str, ...]) -> np.ndarray:
+def draw_weights(
+    image: np.ndarray, instances: Any, levels: list[Tensor], strides: Sequence[int], classes: tuple[str, ...]
+) -> np.ndarray:
     """The image with its objects, and for each level the points that stand for them.
 
     Args:
         image: (H, W, 3) BGR, as the network gets it.
         instances: Its objects.
         levels: (H', W') weights in [0, 1] of each level.
+        strides: Pixels per cell of each level.
         classes: Names.
     """
     factor = max(1, round(MIN_WIDTH_PX / image.shape[1]))
     large = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
     boxes = np.array(instances.bboxes.tolist(), dtype=float).reshape(-1, 4) * factor
     picture = draw_boxes(large, boxes, [classes[label] for label in instances.labels], TRUTH_COLOUR)
-    for number, level in enumerate(levels):
-        stride = [round(side / cells) for side, cells in zip(large.shape[:2], level.shape, strict=True)]
-        weights = np.kron(level.numpy(), np.ones(stride))[: large.shape[0], : large.shape[1]]
+    for number, (level, stride) in enumerate(zip(levels, strides, strict=True)):
+        side = stride * factor
         # a point is the corner of its cell: shown as the square around it
-        weights = np.roll(weights, (-(stride[0] // 2), -(stride[1] // 2)), (0, 1))
+        weights = np.kron(level.numpy(), np.ones((side, side)))[side // 2 :, side // 2 :]
+        weights = weights[: large.shape[0], : large.shape[1]]
         weights = np.pad(weights, [(0, full - part) for full, part in zip(large.shape[:2], weights.shape, strict=True)])
         blended = cv2.addWeighted(large, 1 - OVERLAY, colours(weights), OVERLAY, 0)
         blended = draw_boxes(blended, boxes, [''] * len(boxes), TRUTH_COLOUR)
@@ -130,5 +134,6 @@ def main(argv: list[str] | None = None) -> None:
     folder = Path(args.out)
     folder.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(folder / 'center_prior.png'), draw_prior(model.bbox_head.center_prior, classes))
-    cv2.imwrite(str(folder / 'positive_weights.png'), draw_weights(image, instances, levels, classes))
+    weights = draw_weights(image, instances, levels, model.bbox_head.strides, classes)
+    cv2.imwrite(str(folder / 'positive_weights.png'), weights)
     print(f'center_prior.png and positive_weights.png are in {folder}')

@@ -46,7 +46,7 @@ def decode_centres(
         size = pairs.gather(2, peaks.labels[..., None, None].expand(-1, -1, 1, 2)).squeeze(2)
     offset = gather_cells(offsets, peaks.cells).float()
     centre = torch.stack((peaks.cells % width, peaks.cells // width), -1) + offset  # (B, K, 2)
-    px_per_cell = centre.new_tensor([input_size[1] / width, input_size[0] / height])
+    px_per_cell = torch.tensor([input_size[1] / width, input_size[0] / height]).to(centre.device, non_blocking=True)
     boxes = torch.cat(((centre - size / 2) * px_per_cell, (centre + size / 2) * px_per_cell), -1)  # (B, K, 4)
     clipped = clip_boxes(boxes, extent_px)
     scores = peaks.logits.sigmoid()

@@ -87,7 +87,8 @@ def _pick(
     peaks = top_peaks(maps.heat_logits, options.corner_topk, options.local_maximum_kernel, valid_cells)
     cells = torch.stack((peaks.cells % width, peaks.cells // width), -1)  # (B, K, 2)
     points = cells + gather_cells(maps.offsets, peaks.cells).float()
-    points = points * points.new_tensor([input_size[1] / width, input_size[0] / height])
+    px_per_cell = torch.tensor([input_size[1] / width, input_size[0] / height])
+    points = points * px_per_cell.to(points.device, non_blocking=True)
     points = clip_boxes(points.repeat(1, 1, 2), extent_px)[..., :2]
     tags = None if maps.tags is None else gather_cells(maps.tags, peaks.cells).float()
     return peaks, points, tags

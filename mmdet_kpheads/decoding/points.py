@@ -3,6 +3,7 @@
 Shape legend: B images, C classes, H x W cells of a level, M boxes.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -49,7 +50,7 @@ def _decode_level(level: PointLevel, extent_px: Tensor, score_thr: float, nms_pr
     height, width = level.class_logits.shape[-2:]
     cells = height * width
     probability = level.class_logits.float().sigmoid().masked_fill(~_inside(level, extent_px), 0)
-    count = probability[0].numel()
+    count = math.prod(probability.shape[1:])
     best, index = probability.flatten(1).topk(min(nms_pre, count) if nms_pre > 0 else count)  # (B, M)
     label, cell = index // cells, index % cells
     objectness = gather_cells(level.objectness_logits, cell)[..., 0].float().sigmoid()

@@ -74,7 +74,8 @@ def box_sums(box: Tensor, num_boxes: int, log_hit: Tensor, log_prior: Tensor, sh
         live: (P,) 1 or 0; pairs with 0 do not count.
     """
     hit = log_hit.exp()
-    weight = torch.exp(CONFIDENCE_SCALE * hit + log_prior - shift[box]) * live
+    exponent = CONFIDENCE_SCALE * hit + log_prior - shift[box]
+    weight = torch.exp(torch.where(live > 0, exponent, -torch.inf))
     values = torch.stack((weight, weight * hit, log_prior.exp() * live, live), 1)  # (P, 4)
     return BoxSums(*values.new_zeros(num_boxes, 4).index_add(0, box, values).unbind(1))
 
@@ -105,7 +106,7 @@ class BoxRanges(NamedTuple):
         value, counts = inverse_miss(iou), live > 0
         self.lowest.scatter_reduce_(0, box, torch.where(counts, value, torch.inf), 'amin')
         self.highest.scatter_reduce_(0, box, torch.where(counts, value, -torch.inf), 'amax')
-        self.log_prior.scatter_reduce_(0, box, log_prior, 'amax')
+        self.log_prior.scatter_reduce_(0, box, torch.where(counts, log_prior, -torch.inf), 'amax')
 
 
 def inverse_miss(iou: Tensor) -> Tensor:

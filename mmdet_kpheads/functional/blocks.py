@@ -19,6 +19,8 @@ def map_blocks(shape: torch.Size, device: torch.device) -> Iterator[Block]:
     launch costs more than the cache gives.
     """
     images, channels, *spatial = shape
+    if not math.prod(spatial):
+        return
     if device.type not in HOST_DEVICES:
         yield slice(0, images), slice(0, channels)
         return

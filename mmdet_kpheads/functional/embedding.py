@@ -94,7 +94,9 @@ def pairing_report(tags: Tensor, mask: Tensor, threshold: float, distance: str =
         distance: ``'l1'`` or ``'l2'``.
     """
     tags = torch.where(mask[:, :, None, None], widened(tags), 0.0)
-    apart = torch.cdist(tags[:, :, 0], tags[:, :, -1], p=NORMS[distance])  # (B, N, N)
+    apart = torch.cdist(  # (B, N, N); not by a matrix product, which loses what small distances are made of
+        tags[:, :, 0], tags[:, :, -1], p=NORMS[distance], compute_mode='donot_use_mm_for_euclid_dist'
+    )
     itself = torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
     pairs = mask[:, :, None] & mask[:, None]
     values = []

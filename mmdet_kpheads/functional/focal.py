@@ -123,7 +123,7 @@ def _background_and_corrections(
     total = gradient.new_zeros(())
     scratch: list[Tensor] = []
     for block in map_blocks(logits.shape, logits.device):
-        block_weight = None if weight is None else weight.expand(len(weight), *logits.shape[1:])[block]
+        block_weight = None if weight is None else weight.expand(logits.shape)[block]
         if not scratch or scratch[0].shape != logits[block].shape:
             scratch = [torch.empty_like(gradient[block]) for _ in range(2)]
         total += _background(logits[block], alpha, neg_weight * factor, block_weight, gradient[block], scratch)
@@ -177,7 +177,7 @@ def _signed_loss(z: Tensor, keypoint: Tensor, scale: Tensor, alpha: float) -> tu
 def _cell_weight(
     keypoint: Tensor, target: Tensor, weight: Tensor | None, gamma: float, pos_weight: float, neg_weight: float
 ) -> Tensor:
-    cell_weight = _power(1 - target, gamma)
+    cell_weight = _power(1 - _widened(target), gamma)
     if neg_weight != 1:
         cell_weight = cell_weight * neg_weight
     cell_weight.masked_fill_(keypoint, pos_weight)

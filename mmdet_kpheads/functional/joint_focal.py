@@ -4,19 +4,21 @@ Source: AutoAssign, arXiv 2007.03496, section 3.3: with P = sigmoid(class) * sig
 
     (w P)^2 * -log(1 - w P)
 
-1 - w P is taken as (1 - w) + w (sigmoid(-class) + sigmoid(class) sigmoid(-objectness)), which loses nothing where P is
-near 1: no logarithm of 0, and a saturated point keeps its gradient.
+Where w P is near 1, the logarithm of 1 - w P is taken from those of sigmoid(-class) and sigmoid(-objectness), without
+the difference: no logarithm of 0, and a saturated point keeps its gradient.
 
 Shape legend: B images, C classes, T points.
 """
 
+from typing import Any, NamedTuple
+
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from .blocks import map_blocks, reads_are_free
 from .one_pass import one_pass_sum
 
-TINY = torch.finfo(torch.float32).tiny
 NEAR_ONE = 0.9  # above it the difference 1 - q loses more than 1e-6
 
 
@@ -31,11 +33,14 @@ def joint_focal_loss(class_logits: Tensor, objectness_logits: Tensor, weight: Te
     Returns:
         (B, C, T) loss.
     """
-    class_logits, objectness_logits = class_logits.float(), objectness_logits.float()
-    object_ = objectness_logits.sigmoid()
-    hit = weight * class_logits.sigmoid() * object_
-    miss = 1 - weight + weight * ((-class_logits).sigmoid() + class_logits.sigmoid() * (-objectness_logits).sigmoid())
-    return hit**2 * -miss.clamp(min=TINY).log()
+    x, y = class_logits.float(), objectness_logits.float()
+    return (weight * x.sigmoid() * y.sigmoid()) ** 2 * -_log_miss(x, y, weight)
+
+
+def _log_miss(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+    """Logarithm of 1 - w P, for any logits."""
+    background = torch.logaddexp(logsigmoid(-x), logsigmoid(x) + logsigmoid(-y))  # of 1 - P
+    return torch.logaddexp((1 - weight).log(), weight.log() + background)
 
 
 def joint_focal_sum(class_logits: Tensor, objectness_logits: Tensor, weight: Tensor) -> Tensor:
@@ -77,29 +82,45 @@ def _block_sum(
     """
     class_ = torch.sigmoid(class_logits, out=class_slope)
     hit = torch.mul(class_, objectness_logits.sigmoid(), out=scratch[0]).mul_(weight)
+    near = _near_one(hit, class_logits, objectness_logits, weight)
+    if near is not None:
+        hit[near.cells] = torch.where(near.counts, 0, hit[near.cells])
     class_miss = class_slope.neg_().add_(1)  # sigmoid(-x) = 1 - sigmoid(x)
     minus_hit = torch.neg(hit, out=scratch[1])
     miss = torch.add(minus_hit, 1, out=scratch[2])
     log_miss = minus_hit.log1p_()
-    _correct_near_one(class_logits, objectness_logits, weight, hit, (class_miss, miss, log_miss))
     ratio = torch.div(hit, miss, out=miss)
     square = hit.mul_(hit)
     loss = -torch.dot(square.flatten(), log_miss.flatten())
     slope = ratio.sub_(log_miss, alpha=2).mul_(square)
     class_miss.mul_(slope)
-    return loss, slope.sum(1, True) * (-objectness_logits).sigmoid()
-
-
-def _correct_near_one(
-    class_logits: Tensor, objectness_logits: Tensor, weight: Tensor, hit: Tensor, values: tuple[Tensor, ...]
-) -> None:
-    """Where q is near 1, take sigmoid(-x), 1 - q and its logarithm without a difference; in place."""
-    near = hit > NEAR_ONE if not reads_are_free(hit.device) or hit.max() > NEAR_ONE else None
     if near is None:
-        return
-    cells = near.nonzero(as_tuple=True) if reads_are_free(hit.device) else ...  # elsewhere every cell is worked out
-    w, x, y = weight[cells], class_logits[cells], objectness_logits.expand_as(hit)[cells]
-    class_miss = (-x).sigmoid()
-    miss = (1 - w + w * (class_miss + x.sigmoid() * (-y).sigmoid())).clamp_(min=TINY)
-    for value, exact in zip(values, (class_miss, miss, miss.log()), strict=True):
-        value[cells] = torch.where(near[cells], exact, value[cells])
+        return loss, slope.sum(1, True) * (-objectness_logits).sigmoid()
+    objectness_slope = slope.mul_((-objectness_logits).sigmoid())
+    class_slope[near.cells] += torch.where(near.counts, near.class_slope, 0)
+    objectness_slope[near.cells] += torch.where(near.counts, near.objectness_slope, 0)
+    return loss + torch.where(near.counts, near.loss, 0).sum(), objectness_slope.sum(1, True)
+
+
+class _Near(NamedTuple):
+    """Cells where q is near 1, worked out without a difference."""
+
+    cells: Any  # index of the cells; elsewhere than on a CPU of every cell
+    counts: Tensor  # bool: whether q is near 1 there
+    loss: Tensor
+    class_slope: Tensor
+    objectness_slope: Tensor
+
+
+def _near_one(hit: Tensor, class_logits: Tensor, objectness_logits: Tensor, weight: Tensor) -> _Near | None:
+    cells: Any = ...
+    if reads_are_free(hit.device):
+        if hit.max() <= NEAR_ONE:
+            return None
+        cells = (hit > NEAR_ONE).nonzero(as_tuple=True)
+    q, x, y, w = (value[cells] for value in (hit, class_logits, objectness_logits.expand_as(hit), weight))
+    log_miss = _log_miss(x, y, w)
+    slopes = [
+        q**3 * torch.exp(logsigmoid(-logit) - log_miss) - 2 * q**2 * log_miss * (-logit).sigmoid() for logit in (x, y)
+    ]
+    return _Near(cells, q > NEAR_ONE, -(q**2) * log_miss, *slopes)

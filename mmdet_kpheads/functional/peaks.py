@@ -3,6 +3,7 @@
 Shape legend: B images, C classes, H x W cells, K peaks.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -38,9 +39,14 @@ def is_peak(heat: Tensor, kernel: int) -> Tensor:
     Raises:
         ValueError: If ``kernel`` is not a positive odd number.
     """
+    check_kernel(kernel)
+    return _inner_peaks(F.pad(heat, [kernel // 2] * 4, value=-torch.inf), kernel)
+
+
+def check_kernel(kernel: int) -> None:
+    """Raise ``ValueError`` unless a window width is a positive odd number."""
     if kernel < 1 or kernel % 2 == 0:
         raise ValueError(f'local_maximum_kernel must be a positive odd number, but got {kernel}')
-    return _inner_peaks(F.pad(heat, [kernel // 2] * 4, value=-torch.inf), kernel)
 
 
 def _inner_peaks(padded: Tensor, kernel: int) -> Tensor:
@@ -82,6 +88,7 @@ def top_peaks(heat: Tensor, k: int, kernel: int, valid_cells: Tensor | None = No
     Returns:
         The peaks, best first, equal ones by class and cell.
     """
+    check_kernel(kernel)
     if reads_are_free(heat.device):
         found = _peaks_of_best_rows(heat, k, kernel, valid_cells)
         if found is not None:
@@ -94,7 +101,7 @@ def _peaks_of_all(heat: Tensor, k: int, kernel: int, valid_cells: Tensor | None)
     for block in map_blocks(heat.shape, heat.device):
         part = _masked(heat[block], None if valid_cells is None else valid_cells[block[0]])
         scores[block] = part.masked_fill(~is_peak(part, kernel), -torch.inf)
-    index = torch.arange(scores[0].numel(), device=heat.device)
+    index = torch.arange(math.prod(heat.shape[1:]), device=heat.device)
     return _best_of(scores.flatten(1), index, k, heat.shape[2] * heat.shape[3])
 
 

@@ -178,7 +178,7 @@ class AutoAssignHead(AnchorFreeHead):
         """Maps of one feature level."""
         class_logits, distances, _, box_features = super().forward_single(x)
         # float: a distance in pixels may be too large for half precision
-        distances = DISTANCES[self.distance_activation](scale(distances).float()) * stride
+        distances = DISTANCES[self.distance_activation](scale(distances.float())) * stride
         return class_logits, distances, self.conv_centerness(box_features)
 
     def loss_by_feat(

@@ -23,7 +23,7 @@ class PairingHook(Hook):
 
     Args:
         interval: Validation batches between two that are looked at; each costs one more forward pass.
-        truth_is_resized: Whether the pipeline loads annotations before it resizes; mmdet's load them after.
+        truth_is_resized: Whether the pipeline loads annotations before it resizes or pads; mmdet's load them after.
     """
 
     priority = 'NORMAL'  # before the logger
@@ -64,5 +64,8 @@ class PairingHook(Hook):
         boxes = getattr(instances.bboxes, 'tensor', instances.bboxes)
         if not self.truth_is_resized and 'scale_factor' in sample:
             boxes = boxes * boxes.new_tensor(sample.scale_factor[:2]).repeat(2)
+        if not self.truth_is_resized and 'border' in sample:
+            top, _, left, _ = sample.border
+            boxes = boxes + boxes.new_tensor([left, top, left, top])
         instances.bboxes = boxes
         return instances

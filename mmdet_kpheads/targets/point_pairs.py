@@ -162,7 +162,7 @@ def _nearest_points(boxes: Tensor, grid: PointGrid, sizes: Tensor, strides: Tens
     level = fitting_level(boxes, strides)  # (B, N)
     limit = sizes[level].flip(-1)  # (B, N, 2) as width, height
     centre = (boxes[..., :2] + boxes[..., 2:]) / 2 / strides[level][..., None]  # (B, N, 2) in cells
-    corner = torch.minimum((centre.round().long() - k // 2).clamp(min=0), (limit - k).clamp(min=0))
+    corner = torch.minimum((centre - k / 2).ceil().long().clamp(min=0), (limit - k).clamp(min=0))
     step = torch.arange(k, device=boxes.device)
     x, y = (corner[..., axis, None] + step for axis in (0, 1))  # (B, N, k) each
     far_x = (x - centre[..., :1]) ** 2 + torch.where(x < limit[..., :1], 0, torch.inf)

@@ -56,7 +56,8 @@ class MapFrame(NamedTuple):
 
 def scaled_boxes(truth: GroundTruth, frame: MapFrame) -> Tensor:
     """Boxes in cells, (B, N, 4)."""
-    return truth.boxes * truth.boxes.new_tensor(frame.cells_per_px).repeat(2)
+    scale = torch.tensor(frame.cells_per_px * 2).to(truth.boxes.device, non_blocking=True)
+    return truth.boxes * scale
 
 
 def point_targets(
@@ -83,7 +84,7 @@ def point_targets(
         whole_sizes: Round sizes up before the radius, as mmdet's CornerNet does.
     """
     height, width = frame.size
-    limit = points.new_tensor([width - 1, height - 1])
+    limit = torch.tensor([width - 1.0, height - 1.0]).to(points.device, non_blocking=True)
     cells = torch.minimum(points.floor(), limit)  # (B, N, 2); a point on the far edge belongs to the last cell
     box_width, box_height = (sizes.ceil() if whole_sizes else sizes).unbind(-1)
     radius = gaussian_radius(box_height, box_width, frame.min_overlap, frame.radius_mode).floor().clamp(min=0).long()

@@ -85,3 +85,8 @@ def test_pairing_report_without_objects_or_with_one_is_finite():
     mask = torch.tensor([[False] * 3, [True, False, False]])
     assert [float(value) for value in pairing_report(tags, mask, 0.5, 'l2')] == [0.0, 0.0, 1.0, 0.0]
     assert [float(value) for value in pairing_report(tags[:1], mask[:1], 0.5)] == [0.0] * 4
+
+
+def test_pairing_report_of_many_large_equal_tags_is_exact():
+    report = pairing_report(torch.full((1, 40, 2, 3), 50.0), torch.ones(1, 40, dtype=torch.bool), 1e-6, 'l2')
+    assert [float(value) for value in report] == [0.0, 0.0, 1.0, 1.0]

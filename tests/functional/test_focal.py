@@ -66,6 +66,15 @@ def test_blocks_of_any_size_give_the_same_sum(monkeypatch):
     torch.testing.assert_close(gaussian_focal_loss_sum(logits, target), whole)
 
 
+@pytest.mark.usefixtures('device_path')
+@pytest.mark.parametrize('shape', [(), (4, 4), (3, 1, 1), (1, 1, 4, 4), (2, 1, 4, 4)])
+def test_a_weight_of_any_shape_that_broadcasts(shape):
+    logits, target = torch.randn(2, 3, 4, 4), torch.rand(2, 3, 4, 4).round(decimals=1)
+    weight = torch.rand(shape)
+    expected = gaussian_focal_loss(logits, target, weight).sum()
+    torch.testing.assert_close(gaussian_focal_loss_sum(logits, target, weight), expected)
+
+
 def test_an_empty_batch_gives_zero():
     logits = torch.zeros(0, 3, 4, 4, requires_grad=True)
     loss = gaussian_focal_loss_sum(logits, torch.zeros(0, 3, 4, 4))

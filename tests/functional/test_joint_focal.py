@@ -1,5 +1,7 @@
 """The negative loss against its formula in float64, and its hand-written gradients."""
 
+import math
+
 import pytest
 import torch
 
@@ -26,6 +28,7 @@ def test_equals_the_formula():
     torch.testing.assert_close(joint_focal_loss(logits, objectness, weight).double(), expected, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.usefixtures('device_path')
 @pytest.mark.parametrize('block', [64, 1 << 18])
 def test_sum_and_gradients_equal_autograd(block, monkeypatch):
     monkeypatch.setattr(blocks, 'CPU_BLOCK_CELLS', block)
@@ -41,11 +44,12 @@ def test_sum_and_gradients_equal_autograd(block, monkeypatch):
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float32])
-@pytest.mark.parametrize('value', [-60000.0, -100.0, 0.0, 17.0, 60.0, 60000.0])
+@pytest.mark.parametrize('value', [-60000.0, -100.0, 0.0, 17.0, 60.0, 95.0, 200.0, 60000.0])
+@pytest.mark.usefixtures('device_path')
 def test_finite_for_any_logit(dtype, value):
-    logits = torch.full((1, 2, 4), value, dtype=dtype, requires_grad=True)
+    logits = torch.full((1, 80, 4), value, dtype=dtype, requires_grad=True)
     objectness = torch.full((1, 1, 4), value, dtype=dtype, requires_grad=True)
-    weight = torch.tensor([0.0, 0.5, 1 - 2**-24, 1.0]).expand(1, 2, 4)
+    weight = torch.tensor([0.0, 0.5, 1 - 2**-24, 1.0]).expand(1, 80, 4)
     total = joint_focal_sum(logits, objectness, weight)
     total.backward()
     assert total.isfinite()
@@ -53,12 +57,14 @@ def test_finite_for_any_logit(dtype, value):
     assert objectness.grad.isfinite().all()
 
 
-def test_a_saturated_background_point_keeps_its_gradient():
+@pytest.mark.usefixtures('device_path')
+@pytest.mark.parametrize('logit', [20.0, 150.0])
+def test_a_saturated_background_point_keeps_its_gradient(logit):
     """In float32 sigmoid(20) is 1: the plain formula would be a logarithm of 0."""
-    logits = torch.full((1, 1, 1), 20.0, requires_grad=True)
-    total = joint_focal_sum(logits, torch.full((1, 1, 1), 20.0), torch.ones(1, 1, 1))
+    logits = torch.full((1, 1, 1), logit, requires_grad=True)
+    total = joint_focal_sum(logits, torch.full((1, 1, 1), logit), torch.ones(1, 1, 1))
     total.backward()
-    assert total.item() == pytest.approx(20 - torch.tensor(2.0).log().item(), rel=1e-4)  # -log(2 exp(-20))
+    assert total.item() == pytest.approx(logit - math.log(2), rel=1e-4)  # -log(2 exp(-logit))
     assert logits.grad.item() == pytest.approx(0.5, rel=1e-4)
 
 

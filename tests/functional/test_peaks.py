@@ -39,6 +39,8 @@ def test_a_plateau_gives_one_peak_and_nan_none():
 def test_even_windows_are_refused(kernel):
     with pytest.raises(ValueError, match='local_maximum_kernel must be a positive odd number'):
         is_peak(torch.zeros(1, 1, 4, 4), kernel)
+    with pytest.raises(ValueError, match='local_maximum_kernel must be a positive odd number'):
+        top_peaks(torch.zeros(1, 9, 64, 64), 2, kernel)
 
 
 def test_k_beyond_the_map_is_cut():

@@ -358,3 +358,26 @@ def test_any_sigma_gives_finite_losses(sigma):
     assert loss.isfinite()
     assert head.center_prior.sigma.grad.isfinite().all()
     assert head.center_prior.mean.grad.isfinite().all()
+
+
+def test_a_box_whose_best_points_are_ignored_still_trains():
+    """Sigma 0.3: beside the points of the middle the others weigh exp(-139), which alone is 1 of its own sum."""
+    head = build(strides=(8,), ignore_regions=True)
+    torch.nn.init.constant_(head.center_prior.sigma, 0.3)
+    maps, ignored = maps_of(head, 1), [instances([[26, 26, 102, 102]], [0])]
+    loss = losses_of(head, instances([[14, 14, 114, 114]], [0]), maps=maps, ignored=ignored)['loss_pos']
+    loss.backward()
+    assert loss > 0
+    assert maps[0][0].grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_saturated_logits_of_many_classes_are_finite(dtype):
+    head = build(num_classes=80)
+    maps = [
+        [torch.full_like(level, 200.0, dtype=dtype).requires_grad_() for level in levels] for levels in maps_of(head, 1)
+    ]
+    loss = summed(losses_of(head, well_formed(3, 80, SIZE), maps=maps))
+    loss.backward()
+    assert loss.isfinite()
+    assert all(level.grad.isfinite().all() for levels in maps for level in levels)

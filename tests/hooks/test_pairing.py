@@ -66,6 +66,18 @@ def test_truth_that_the_pipeline_has_resized_is_taken_as_it_is(monkeypatch):
     assert run(PairingHook(truth_is_resized=True), head, [batch]) == same
 
 
+def test_truth_of_an_image_inside_a_border_is_moved(monkeypatch):
+    monkeypatch.setattr(MessageHub, '_instance_dict', {})
+    head = small_head('cornernet')
+    batch, image = batch_of(0)
+    sample = batch['data_samples'][0]
+    expected = run(PairingHook(), head, [batch])
+    sample.gt_instances.bboxes = image.bboxes - torch.tensor([5.0, 3.0, 5.0, 3.0])
+    sample.set_metainfo(dict(border=(3, SIZE, 5, SIZE)))
+    monkeypatch.setattr(MessageHub, '_instance_dict', {})
+    assert run(PairingHook(), head, [batch]) == pytest.approx(expected)
+
+
 def test_other_heads_are_left_alone(monkeypatch):
     monkeypatch.setattr(MessageHub, '_instance_dict', {})
     assert run(PairingHook(), small_head('centernet'), [batch_of(0)[0]]) == {}

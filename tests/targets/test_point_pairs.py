@@ -77,7 +77,7 @@ def test_the_fitting_level_is_the_finest_whose_range_holds_the_longer_side():
     assert fitting_level(boxes, torch.tensor([8.0, 16, 32])).tolist() == [0, 0, 1, 1, 2, 2]
 
 
-@pytest.mark.parametrize('k', [1, 4, 9, 20])
+@pytest.mark.parametrize('k', [1, 2, 3, 4, 6, 9, 20])
 def test_forced_points_are_the_nearest_of_the_fitting_level(k):
     """A box without a point: k points of one level, none left out that is nearer."""
     generator = torch.Generator().manual_seed(4)
@@ -85,7 +85,8 @@ def test_forced_points_are_the_nearest_of_the_fitting_level(k):
     corner[:8] = torch.tensor([[0.1, 0.1], [121, 121], [0.1, 121], [121, 0.1], [60, 121], [121, 60], [60, 1], [1, 60]])
     corner = (corner / 8).floor() * 8 + 1
     long_sides = torch.tensor([6.0, 100.0])[torch.arange(60) % 2]
-    boxes = torch.stack((corner[:, 0], corner[:, 1], corner[:, 0] + 6, corner[:, 1] + long_sides), 1)
+    width = 1 + 5 * torch.rand(60, generator=generator)
+    boxes = torch.stack((corner[:, 0], corner[:, 1], corner[:, 0] + width, corner[:, 1] + long_sides), 1)
     truth = truth_of(instances(boxes, torch.zeros(60)))
     pairs, table = found(truth, forced=k)
     points = torch.tensor(points_of(SIZES, STRIDES))
@@ -115,3 +116,15 @@ def test_no_boxes_give_no_pairs():
     (box, point, exists) = pairs.slice(0, 1)
     assert not exists.any()
     assert box < 2 + 1 and point == 0  # indices that can be read all the same
+
+
+@pytest.mark.parametrize('k', [2, 3, 4])
+def test_forced_points_on_a_single_row(k):
+    grid = PointGrid(((1, 12),), (8,))
+    for x in torch.arange(8.5, 80, 3.7).tolist():
+        truth = truth_of(instances([[x, 1, x + 1, 5]], [0]))
+        pairs, table = found(truth, grid, forced=k)
+        if not table.covered[0, 0]:
+            far = (torch.arange(12) * 8.0 - x - 0.5).abs()
+            chosen = torch.tensor([point for _, point in pairs])
+            torch.testing.assert_close(far[chosen], far.sort().values[:k])
