@@ -21,7 +21,6 @@ CLASSES, STRIDES = 80, (8, 16, 32, 64, 128)
 HEIGHT, WIDTH, IMAGES = 800, 1088, 2
 BOXES = (7, 50, 200)
 GROWTH = (1, 3, 10, 30, 100, 300, 1000)  # boxes of one image of 1333 x 800
-GROWTH_THEIRS = GROWTH[:-1]  # mmdet's head would take some 20 GB for 1000
 OPTIONS = {
     'num_classes': CLASSES,
     'in_channels': 8,
@@ -113,19 +112,16 @@ def growth_rows(ours: Any, theirs: Any, device: torch.device) -> list[dict[str, 
         maps, truth, metas = scene(1, boxes, 800, 1333, device)
         row: dict[str, Any] = {'what': 'growth', 'size': f'1 image 800 x 1333, {boxes} boxes', 'boxes': boxes}
         for name, head in (('ours', ours), ('mmdet', theirs)):
-            if name == 'mmdet' and boxes not in GROWTH_THEIRS:
-                continue
             step = training(head, maps, truth, metas)
             row[name] = timed(step, device, 3, 1) | {'peak_mb': peak_memory_mb(step, device)}
-        if 'mmdet' in row:
-            row['ratio'] = row['mmdet']['median_ms'] / row['ours']['median_ms']
+        row['ratio'] = row['mmdet']['median_ms'] / row['ours']['median_ms']
         found.append(row)
     return found
 
 
 def slope(rows: list[dict[str, Any]], name: str, key: str) -> float:
     """Exponent of the growth from 10 boxes on: 1 means proportional to the boxes."""
-    points = [(math.log(row['boxes']), math.log(row[name][key])) for row in rows if name in row and row['boxes'] >= 10]
+    points = [(math.log(row['boxes']), math.log(row[name][key])) for row in rows if row['boxes'] >= 10]
     x, y = (torch.tensor(values, dtype=torch.float64) for values in zip(*points, strict=True))
     x, y = x - x.mean(), y - y.mean()
     return float((x * y).sum() / (x * x).sum())
@@ -138,9 +134,8 @@ def draw_growth(rows: list[dict[str, Any]], device: torch.device) -> None:
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout='constrained')
     for axis, key, unit in zip(axes, ('median_ms', 'peak_mb'), ('loss + backward, ms', 'peak memory, MB'), strict=True):
         for name in ('mmdet', 'ours'):
-            known = [row for row in rows if name in row]
             label = f'{name}: grows as boxes^{slope(rows, name, key):.2f}'
-            axis.loglog([row['boxes'] for row in known], [row[name][key] for row in known], marker='o', label=label)
+            axis.loglog([row['boxes'] for row in rows], [row[name][key] for row in rows], marker='o', label=label)
         axis.set_xlabel('boxes in one image of 1333 x 800')
         axis.set_ylabel(unit)
         axis.grid(alpha=0.3)
