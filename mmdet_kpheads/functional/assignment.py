@@ -49,15 +49,18 @@ def best_iou(predicted: Tensor, boxes: Tensor) -> Tensor:
         (B, T).
     """
     images = len(predicted)
-    parts = []
     step = max(1, block_cells(predicted.device) // max(1, images * boxes.shape[1]))
     x1, y1, x2, y2 = boxes[:, None].unbind(-1)  # (B, 1, N) each
-    area = (x2 - x1) * (y2 - y1)
+    area = ((x2 - x1) * (y2 - y1)).clamp(min=MIN_UNION_PX2)  # so that no union is 0
+    width, height, other = predicted.new_empty(3, images, min(step, predicted.shape[1]), boxes.shape[1])
+    parts = []
     for part in predicted.split(step, 1):
         left, top, right, bottom = part[:, :, None].unbind(-1)  # (B, T', 1) each
-        shared = torch.minimum(right, x2).sub_(torch.maximum(left, x1)).clamp_(min=0)  # (B, T', N)
-        shared *= torch.minimum(bottom, y2).sub_(torch.maximum(top, y1)).clamp_(min=0)
-        union = torch.sub((right - left) * (bottom - top) + area, shared).clamp_(min=MIN_UNION_PX2)
+        w, h, o = (scratch[:, : part.shape[1]] for scratch in (width, height, other))  # (B, T', N) each
+        torch.minimum(right, x2, out=w).sub_(torch.maximum(left, x1, out=o)).clamp_(min=0)
+        torch.minimum(bottom, y2, out=h).sub_(torch.maximum(top, y1, out=o)).clamp_(min=0)
+        shared = w.mul_(h)
+        union = torch.add((right - left) * (bottom - top), area, out=o).sub_(shared)
         parts.append(shared.div_(union).amax(-1))
     return torch.cat(parts, 1)
 
