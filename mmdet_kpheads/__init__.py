@@ -13,7 +13,7 @@ except ImportError:
     if not doctor_is_called():  # the doctor tells by itself what is missing
         raise
 else:
-    from . import detectors, heads, hooks, losses  # they import mmdet, which needs prepare() first
+    from . import backbones, detectors, heads, hooks, losses, necks  # they import mmdet, which needs prepare() first
 
 
 def register() -> None:
@@ -23,4 +23,4 @@ def register() -> None:
     register_all_modules(init_default_scope=True)
 
 
-__all__ = ['__version__', 'detectors', 'heads', 'hooks', 'losses', 'register']
+__all__ = ['__version__', 'backbones', 'detectors', 'heads', 'hooks', 'losses', 'necks', 'register']

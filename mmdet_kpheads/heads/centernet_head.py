@@ -23,7 +23,15 @@ from ..registry import MODELS
 from ..targets.centre import centre_targets, dense_centre_targets
 from ..targets.points import MapFrame, PointTargets
 from .losses import averaged, heatmap_loss, read_trained, try_box_loss, try_heatmap_loss, try_regression_loss
-from .options import image_frame, read_test_cfg, require_one_level, single_level
+from .options import (
+    check_levels,
+    image_frame,
+    level_share,
+    read_test_cfg,
+    require_same_levels,
+    require_same_shape,
+    supervised_levels,
+)
 from .results import to_instances
 
 HEAT_PRIOR = 0.1  # probability at the start (CornerNet section 4.1, kept by CenterNet)
@@ -65,6 +73,9 @@ class CenterNetHead(BaseDenseHead):
         min_overlap: IoU kept inside the Gaussian radius; None for 0.3 (exact) or 0.7 (legacy).
         ignore_regions: Train nothing on cells that touch an ignore box (COCO crowd, VOC difficult).
         feat_level: Which of several feature levels to use; None takes a single one.
+        num_feat_levels: Feature maps that are supervised (stacks of an Hourglass), each by branches of its own;
+            prediction uses the last.
+        stack_reduction: ``'mean'`` of the levels' losses, as the original trains, or ``'sum'``.
 
     Raises:
         ValueError: For an option out of range, named in the message.
@@ -89,8 +100,11 @@ class CenterNetHead(BaseDenseHead):
         min_overlap: float | None = None,
         ignore_regions: bool = False,
         feat_level: int | None = None,
+        num_feat_levels: int = 1,
+        stack_reduction: str = 'mean',
     ) -> None:
         super().__init__(init_cfg=init_cfg)
+        check_levels(num_feat_levels, feat_level, stack_reduction)
         if size_encoding not in SIZE_ENCODINGS:
             raise ValueError(f'size_encoding must be one of {SIZE_ENCODINGS}, but got {size_encoding!r}')
         self.num_classes = num_classes
@@ -101,6 +115,8 @@ class CenterNetHead(BaseDenseHead):
         check_radius_options(self.radius, self.min_overlap)
         self.ignore_regions = ignore_regions
         self.feat_level = feat_level
+        self.num_feat_levels = num_feat_levels
+        self.stack_reduction = stack_reduction
         self.train_cfg = train_cfg
         self.test_cfg = read_test_cfg(test_cfg, TEST_DEFAULTS, type(self).__name__)
 
@@ -112,35 +128,49 @@ class CenterNetHead(BaseDenseHead):
         self.loss_offset = build_loss(loss_offset, 'loss_offset', try_regression_loss)
         self.loss_bbox = build_loss(loss_bbox, 'loss_bbox', try_box_loss) if loss_bbox else None
 
-    def _build_head(self, in_channels: int, feat_channels: int, out_channels: int) -> nn.Sequential:
-        return nn.Sequential(
-            nn.Conv2d(in_channels, feat_channels, kernel_size=3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(feat_channels, out_channels, kernel_size=1),
-        )
+    def _build_head(self, in_channels: int, feat_channels: int, out_channels: int) -> nn.Sequential | nn.ModuleList:
+        """One branch, under mmdet's parameter names; with several levels a list of them."""
+        branches = [
+            nn.Sequential(
+                nn.Conv2d(in_channels, feat_channels, kernel_size=3, padding=1),
+                nn.ReLU(inplace=True),
+                nn.Conv2d(feat_channels, out_channels, kernel_size=1),
+            )
+            for _ in range(self.num_feat_levels)
+        ]
+        return branches[0] if self.num_feat_levels == 1 else nn.ModuleList(branches)
+
+    def _branch(self, head: nn.Sequential | nn.ModuleList, level: int) -> nn.Module:
+        return head[level] if isinstance(head, nn.ModuleList) else head
 
     def init_weights(self) -> None:
         """Heat bias for a prior of 0.1; small weights in the size and offset branches."""
         super().init_weights()
-        nn.init.constant_(self.heatmap_head.get_parameter('2.bias'), bias_init_with_prob(HEAT_PRIOR))
+        for level in range(self.num_feat_levels):
+            bias = self._branch(self.heatmap_head, level).get_parameter('2.bias')
+            nn.init.constant_(bias, bias_init_with_prob(HEAT_PRIOR))
         for branch in (self.wh_head, self.offset_head):
             for module in branch.modules():
                 if isinstance(module, nn.Conv2d):
                     normal_init(module, std=REGRESSION_STD)
 
     def forward(self, x: tuple[Tensor, ...]) -> Predictions:
-        """Heat-map logits (B, C, H, W), sizes (B, 2, H, W) and offsets (B, 2, H, W), a list of one level each.
+        """Heat-map logits (B, C, H, W), sizes (B, 2, H, W) and offsets (B, 2, H, W), a list of levels each.
 
         Raises:
-            ValueError: If ``x`` has several levels and ``feat_level`` is not set.
+            ValueError: If ``x`` has not ``num_feat_levels`` levels and ``feat_level`` is not set.
         """
-        feature = single_level(x, self.feat_level, type(self).__name__)
-        heat, size, offset = self.forward_single(feature)
-        return [heat], [size], [offset]
+        features = supervised_levels(x, self.num_feat_levels, self.feat_level, type(self).__name__)
+        levels = [self.forward_single(feature, level) for level, feature in enumerate(features)]
+        heats, sizes, offsets = (list(maps) for maps in zip(*levels, strict=True))
+        return heats, sizes, offsets
 
-    def forward_single(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward_single(self, x: Tensor, level: int = 0) -> tuple[Tensor, Tensor, Tensor]:
         """Maps of one feature level."""
-        return self.heatmap_head(x), self.wh_head(x), self.offset_head(x)
+        heat, size, offset = (
+            self._branch(head, level)(x) for head in (self.heatmap_head, self.wh_head, self.offset_head)
+        )
+        return heat, size, offset
 
     def loss_by_feat(
         self,
@@ -150,26 +180,52 @@ class CenterNetHead(BaseDenseHead):
         batch_gt_instances: Sequence[InstanceData],
         batch_img_metas: Sequence[dict],
         batch_gt_instances_ignore: Sequence[InstanceData] | None = None,
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, Any]:
         """Losses from what :meth:`forward` returned.
 
         Returns:
-            ``loss_center_heatmap``, ``loss_wh``, ``loss_offset``, ``loss_bbox`` as configured, and counts for the log:
-            ``num_dropped_boxes``, ``num_bad_labels``, ``num_shared_cells``.
+            ``loss_center_heatmap``, ``loss_wh``, ``loss_offset``, ``loss_bbox`` as configured (with several levels a
+            list each), and counts for the log: ``num_dropped_boxes``, ``num_bad_labels``, ``num_shared_cells``.
+
+        Raises:
+            ValueError: If the levels differ in size, or the predictions in their number.
         """
-        require_one_level(type(self).__name__, center_heatmap_preds, wh_preds, offset_preds)
+        name = type(self).__name__
+        require_same_levels(name, center_heatmap_preds, wh_preds, offset_preds)
+        require_same_shape(name, center_heatmap_preds)
         truth = GroundTruth.from_instances(
-            batch_gt_instances, batch_img_metas, self.num_classes, type(self).__name__, batch_gt_instances_ignore
+            batch_gt_instances, batch_img_metas, self.num_classes, name, batch_gt_instances_ignore
         )
-        heat = center_heatmap_preds[0]
         input_size = tuple(batch_img_metas[0]['batch_input_shape'])
-        targets = self._targets(truth, heat.shape, input_size)
+        targets = self._targets(truth, center_heatmap_preds[0].shape, input_size)
         objects = normaliser(targets.num_peaks)
-        with torch.autocast(heat.device.type, enabled=False):
-            losses = {'loss_center_heatmap': heatmap_loss(self.loss_center_heatmap, heat, targets, objects)}
-            losses |= self._regression_losses(wh_preds[0], offset_preds[0], truth, targets, objects)
-        counts = (truth.num_dropped_boxes, truth.num_bad_labels, targets.num_shared_cells)
-        return losses | dict(zip(('num_dropped_boxes', 'num_bad_labels', 'num_shared_cells'), counts, strict=True))
+        levels = zip(center_heatmap_preds, wh_preds, offset_preds, strict=True)
+        with torch.autocast(center_heatmap_preds[0].device.type, enabled=False):
+            by_level = [self._level_losses(*maps, truth, targets, objects) for maps in levels]
+        return self._joined(by_level) | {
+            'num_dropped_boxes': truth.num_dropped_boxes,
+            'num_bad_labels': truth.num_bad_labels,
+            'num_shared_cells': targets.num_shared_cells,
+        }
+
+    def _joined(self, by_level: list[dict[str, Tensor]]) -> dict[str, Any]:
+        """Losses by name; of several levels a list, which mmengine adds up."""
+        if len(by_level) == 1:
+            return dict(by_level[0])
+        share = level_share(len(by_level), self.stack_reduction)
+        return {key: [level[key] * share for level in by_level] for key in by_level[0]}
+
+    def _level_losses(
+        self,
+        heat: Tensor,
+        size_map: Tensor,
+        offset_map: Tensor,
+        truth: GroundTruth,
+        targets: PointTargets,
+        objects: Tensor,
+    ) -> dict[str, Tensor]:
+        losses = {'loss_center_heatmap': heatmap_loss(self.loss_center_heatmap, heat, targets, objects)}
+        return losses | self._regression_losses(size_map, offset_map, truth, targets, objects)
 
     def _targets(self, truth: GroundTruth, map_shape: torch.Size, input_size: tuple[int, int]) -> PointTargets:
         frame = MapFrame(map_shape, input_size, self.min_overlap, self.radius)
@@ -238,15 +294,15 @@ class CenterNetHead(BaseDenseHead):
         rescale: bool = True,
         with_nms: bool = False,
     ) -> list[InstanceData]:
-        """Boxes from what :meth:`forward` returned, the whole batch at once.
+        """Boxes from what :meth:`forward` returned, from its last level, the whole batch at once.
 
         Differs from mmdet's head: ``border`` is optional, padding holds no centre, boxes are clipped to the image,
         ``score_thr`` and ``max_per_img`` are honoured with and without NMS, and an ``nms`` in ``test_cfg`` is applied.
 
         Args:
-            center_heatmap_preds: Logits, a list of one level.
-            wh_preds: Sizes, a list of one level.
-            offset_preds: Offsets, a list of one level.
+            center_heatmap_preds: Logits by level.
+            wh_preds: Sizes by level.
+            offset_preds: Offsets by level.
             batch_img_metas: ``batch_input_shape``, ``img_shape``, and as the pipeline gives them ``border``,
                 ``ori_shape`` and ``scale_factor``.
             rescale: Return boxes in pixels of the original image.
@@ -259,16 +315,16 @@ class CenterNetHead(BaseDenseHead):
             KeyError: If a resized image lacks ``scale_factor``.
             ValueError: If ``with_nms`` is set without ``test_cfg['nms']``.
         """
-        require_one_level(type(self).__name__, center_heatmap_preds, wh_preds, offset_preds)
+        require_same_levels(type(self).__name__, center_heatmap_preds, wh_preds, offset_preds)
         options = self.test_cfg
         if with_nms and options['nms'] is None:
             raise ValueError("with_nms=True needs test_cfg['nms'], e.g. dict(type='nms', iou_threshold=0.5)")
-        heat = center_heatmap_preds[0]
+        heat = center_heatmap_preds[-1]
         input_size, extent, cells = image_frame(batch_img_metas, heat)
         found = decode_centres(
             heat,
-            self._decode_size(wh_preds[0]),
-            offset_preds[0],
+            self._decode_size(wh_preds[-1]),
+            offset_preds[-1],
             input_size,
             extent,
             options['topk'],
@@ -279,9 +335,9 @@ class CenterNetHead(BaseDenseHead):
         return to_instances(found, batch_img_metas, extent, rescale, options['nms'], options['max_per_img'])
 
     def average_flipped(self, maps: Predictions, mirrored: Predictions) -> Predictions:
-        """Predictions averaged with those of the mirrored input (flip test)."""
-        (heat,), (size,), (offset,) = maps
-        (heat_back,), (size_back,), (offset_back,) = mirrored
+        """Predictions of the last level averaged with those of the mirrored input (flip test)."""
+        heat, size, offset = (levels[-1] for levels in maps)
+        heat_back, size_back, offset_back = (levels[-1] for levels in mirrored)
         return (
             [average_flipped_heat(heat, heat_back)],
             [average_flipped_size(size, size_back)],

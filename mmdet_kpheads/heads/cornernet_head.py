@@ -24,7 +24,14 @@ from ..targets.corner import CornerTargets, corner_targets, dense_corner_targets
 from ..targets.points import MapFrame, PointTargets
 from .corner_pool_block import BATCH_NORM, POOL_CHANNELS, CornerPoolBlock
 from .losses import averaged, heatmap_loss, read_trained, try_grouping_loss, try_heatmap_loss, try_regression_loss
-from .options import image_frame, read_test_cfg
+from .options import (
+    check_levels,
+    image_frame,
+    level_share,
+    read_test_cfg,
+    require_same_shape,
+    supervised_levels,
+)
 from .results import to_instances
 
 HEAT_PRIOR = 0.1  # section 4.1
@@ -32,7 +39,6 @@ HEATMAP_LOSS = {'type': 'GaussianFocalLoss', 'alpha': 2.0, 'gamma': 4.0, 'loss_w
 GROUPING_LOSS = {'type': 'AssociativeEmbeddingLoss', 'pull_weight': 0.25, 'push_weight': 0.25}
 OFFSET_LOSS = {'type': 'SmoothL1Loss', 'beta': 1.0, 'loss_weight': 1}
 CORNERS = {'tl': ('top', 'left'), 'br': ('bottom', 'right')}  # and the pooling directions of each
-STACK_REDUCTIONS = ('sum', 'mean')
 TEST_DEFAULTS = {
     'corner_topk': 100,
     'local_maximum_kernel': 3,
@@ -105,10 +111,7 @@ class CornerNetHead(BaseDenseHead):
         pool_channels: int = POOL_CHANNELS,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
-        if stack_reduction not in STACK_REDUCTIONS:
-            raise ValueError(f'stack_reduction must be one of {STACK_REDUCTIONS}, but got {stack_reduction!r}')
-        if feat_level is not None and num_feat_levels != 1:
-            raise ValueError(f'feat_level picks one feature map: num_feat_levels must be 1, but got {num_feat_levels}')
+        check_levels(num_feat_levels, feat_level, stack_reduction)
         self.num_classes = num_classes
         self.in_channels = in_channels
         self.num_feat_levels = num_feat_levels
@@ -171,13 +174,7 @@ class CornerNetHead(BaseDenseHead):
         Raises:
             ValueError: If there are not ``num_feat_levels`` feature maps.
         """
-        if self.feat_level is not None:
-            feats = feats[self.feat_level : self.feat_level + 1 or None]
-        if len(feats) != self.num_feat_levels:
-            raise ValueError(
-                f'{type(self).__name__} got {len(feats)} feature levels, configured for {self.num_feat_levels}: set '
-                'num_feat_levels, or num_feat_levels=1 and feat_level for one map of a pyramid'
-            )
+        feats = supervised_levels(feats, self.num_feat_levels, self.feat_level, type(self).__name__)
         levels = [self.forward_single(feature, level) for level, feature in enumerate(feats)]
         tl_heats, br_heats, tl_embs, br_embs, tl_offs, br_offs = (list(maps) for maps in zip(*levels, strict=True))
         return tl_heats, br_heats, tl_embs, br_embs, tl_offs, br_offs
@@ -220,9 +217,7 @@ class CornerNetHead(BaseDenseHead):
             ValueError: If the levels differ in size.
         """
         name = type(self).__name__
-        shapes = {tuple(heat.shape) for heat in (*tl_heats, *br_heats)}
-        if len(shapes) != 1:
-            raise ValueError(f'{name} needs levels of one size, but got {sorted(shapes)}: set feat_level for a pyramid')
+        require_same_shape(name, (*tl_heats, *br_heats))
         truth = GroundTruth.from_instances(
             batch_gt_instances, batch_img_metas, self.num_classes, name, batch_gt_instances_ignore
         )
@@ -233,7 +228,7 @@ class CornerNetHead(BaseDenseHead):
         with torch.autocast(tl_heats[0].device.type, enabled=False):
             by_level = [self._level_losses(tl, br, targets) for tl, br in levels]
             pairing = self._pairing(tl_embs[-1], br_embs[-1], targets)
-        share = 1 / len(by_level) if self.stack_reduction == 'mean' else 1
+        share = level_share(len(by_level), self.stack_reduction)
         losses: dict[str, Any] = {key: [level[key] * share for level in by_level] for key in by_level[0]}
         return (
             losses

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from ..ground_truth import image_size
 
+STACK_REDUCTIONS = ('sum', 'mean')
+
 
 def read_test_cfg(cfg: Mapping[str, Any] | None, defaults: Mapping[str, Any], owner: str) -> dict[str, Any]:
     """``defaults`` updated with ``cfg``.
@@ -22,30 +24,54 @@ def read_test_cfg(cfg: Mapping[str, Any] | None, defaults: Mapping[str, Any], ow
     return {**defaults, **given}
 
 
-def single_level(features: Sequence[Tensor], feat_level: int | None, owner: str) -> Tensor:
-    """The one feature map that a single-level head works on.
+def check_levels(num_feat_levels: int, feat_level: int | None, stack_reduction: str) -> None:
+    """Raise ``ValueError`` for options of a head's levels that do not exist or do not go together."""
+    if stack_reduction not in STACK_REDUCTIONS:
+        raise ValueError(f'stack_reduction must be one of {STACK_REDUCTIONS}, but got {stack_reduction!r}')
+    if num_feat_levels < 1:
+        raise ValueError(f'num_feat_levels must be 1 or more, but got {num_feat_levels}')
+    if feat_level is not None and num_feat_levels != 1:
+        raise ValueError(f'feat_level picks one feature map: num_feat_levels must be 1, but got {num_feat_levels}')
+
+
+def supervised_levels(
+    features: Sequence[Tensor], num_feat_levels: int, feat_level: int | None, owner: str
+) -> Sequence[Tensor]:
+    """The feature maps that a heat-map head works on: all (stacks of an Hourglass), or one of a pyramid.
 
     Raises:
-        ValueError: For several levels without a choice, or a choice that does not exist.
+        ValueError: For another number of levels without a choice, or a choice that does not exist.
     """
     levels = len(features)
-    if feat_level is None and levels == 1:
-        return features[0]
-    if feat_level is None:
+    if feat_level is not None:
+        if not -levels <= feat_level < levels:
+            raise ValueError(f'{owner}: feat_level {feat_level} does not exist, the features have {levels} levels')
+        return [features[feat_level]]
+    if levels != num_feat_levels:
         raise ValueError(
-            f'{owner} got {levels} feature levels, configured for 1: set feat_level=0..{levels - 1} in the head '
-            '(0 is the finest), or give the neck one output'
+            f'{owner} got {levels} feature levels, configured for {num_feat_levels}: set feat_level=0..{levels - 1} in '
+            f'the head for one map of a pyramid (0 is the finest), or num_feat_levels={levels} for stacks of one size'
         )
-    if not -levels <= feat_level < levels:
-        raise ValueError(f'{owner}: feat_level {feat_level} does not exist, the features have {levels} levels')
-    return features[feat_level]
+    return features
 
 
-def require_one_level(owner: str, *maps: Sequence[Tensor]) -> None:
-    """Raise ``ValueError`` unless every list of maps holds one level."""
+def require_same_levels(owner: str, *maps: Sequence[Tensor]) -> None:
+    """Raise ``ValueError`` unless every list of maps holds as many levels as the first, at least one."""
     lengths = [len(levels) for levels in maps]
-    if set(lengths) != {1}:
-        raise ValueError(f'{owner} got predictions of {lengths} levels, configured for 1 each')
+    if len(set(lengths)) != 1 or not lengths[0]:
+        raise ValueError(f'{owner} got predictions of {lengths} levels: they must be as many of each')
+
+
+def require_same_shape(owner: str, heats: Sequence[Tensor]) -> None:
+    """Raise ``ValueError`` unless the heat maps of all levels have one shape."""
+    shapes = {tuple(heat.shape) for heat in heats}
+    if len(shapes) != 1:
+        raise ValueError(f'{owner} needs levels of one size, but got {sorted(shapes)}: set feat_level for a pyramid')
+
+
+def level_share(levels: int, stack_reduction: str) -> float:
+    """Factor of each level's losses."""
+    return 1 / levels if stack_reduction == 'mean' else 1.0
 
 
 def image_extents(metas: Iterable[Mapping[str, Any]], device: torch.device) -> Tensor:

@@ -229,6 +229,10 @@ def test_several_levels_need_a_choice():
         build(feat_level=7)(levels)
     heat, _, _ = build(feat_level=1)(levels)
     assert heat[0].shape == (1, CLASSES, 16, 16)
+    with pytest.raises(ValueError, match='num_feat_levels=5 for stacks of one size'):
+        build()(levels)
+    with pytest.raises(ValueError, match='feat_level picks one feature map: num_feat_levels must be 1, but got 2'):
+        build(feat_level=1, num_feat_levels=2)
     with pytest.raises(ValueError, match=r'predictions of \[2, 1, 1\] levels'):
         build().predict_by_feat([1, 2], [1], [1], metas(1, SIZE))
 
@@ -317,3 +321,50 @@ def test_batch_of_different_sizes_equals_single_images():
         torch.testing.assert_close(batch[index].scores, single.scores)
         assert torch.equal(batch[index].labels, single.labels)
         assert (batch[index].bboxes <= torch.tensor([w, h, w, h])).all()
+
+
+# ---- stacks of an Hourglass ----
+
+
+@pytest.mark.parametrize('reduction', ['mean', 'sum'])
+def test_each_stack_is_supervised_by_itself(reduction):
+    head, one = build(num_feat_levels=2, stack_reduction=reduction), build()
+    image = well_formed(5, CLASSES, SIZE)
+    stacks = [random_maps(1, CLASSES, CELLS, seed=seed) for seed in (0, 1)]
+    losses = head.loss_by_feat(*(list(maps) for maps in zip(*stacks, strict=True)), [image], metas(1, SIZE))
+    share = 0.5 if reduction == 'mean' else 1.0
+    for name in ('loss_center_heatmap', 'loss_wh', 'loss_offset'):
+        alone = [losses_of(one, image, maps=maps)[name] * share for maps in stacks]
+        torch.testing.assert_close(losses[name], alone)
+    assert losses['num_dropped_boxes'] == 0
+
+
+def test_branches_of_stacks_have_their_own_weights_and_prediction_reads_the_last():
+    head = build(num_feat_levels=2)
+    head.init_weights()
+    features = [torch.randn(1, 8, CELLS, CELLS) for _ in range(2)]
+    maps = head(features)
+    assert [len(levels) for levels in maps] == [2, 2, 2]
+    for level in (0, 1):
+        torch.testing.assert_close(maps[0][level].sigmoid().mean(), torch.tensor(0.1), atol=0.05, rtol=0)
+    last = [levels[1:] for levels in flat_levels(maps)]
+    both, alone = (head.predict_by_feat(*m, metas(1, SIZE))[0] for m in (flat_levels(maps), last))
+    torch.testing.assert_close(both.bboxes, alone.bboxes)
+    total(
+        {
+            name: sum(value)
+            for name, value in head.loss_by_feat(*maps, [well_formed(3, CLASSES, SIZE)], metas(1, SIZE)).items()
+            if 'loss' in name
+        }
+    ).backward()
+    assert all(value.grad is not None for value in head.parameters())
+
+
+def test_stacks_of_different_sizes_are_refused():
+    maps = [[torch.randn(1, channels, cells, cells) for cells in (32, 16)] for channels in (CLASSES, 2, 2)]
+    with pytest.raises(ValueError, match='needs levels of one size'):
+        build(num_feat_levels=2).loss_by_feat(*maps, [well_formed(3, CLASSES, SIZE)], metas(1, SIZE))
+
+
+def flat_levels(maps):
+    return [[level.detach() for level in levels] for levels in maps]

@@ -11,6 +11,7 @@ from tests.training import samples_of, summed
 
 SIZE, CLASSES = 64, 3
 RESNET = dict(type='ResNet', depth=18, base_channels=8, norm_eval=False)
+DLA_CHANNELS = (8, 8, 16, 16, 24, 32)
 PYRAMID = dict(type='FPN', out_channels=16, num_outs=4)
 # backbone, neck, and the strides of the features that reach the head
 BODIES = {
@@ -53,6 +54,16 @@ BODIES = {
             },
         ),
         dict(type='HRFPN', in_channels=[8, 16, 32, 64], out_channels=16, num_outs=4),
+        (4, 8, 16, 32),
+    ),
+    'DLA + DLAUp': (
+        dict(type='mmdet_kpheads.DLA', channels=DLA_CHANNELS),
+        dict(type='mmdet_kpheads.DLAUp', in_channels=DLA_CHANNELS[2:], deformable=True),
+        (4,),
+    ),
+    'DLA + FPN': (
+        dict(type='mmdet_kpheads.DLA', channels=DLA_CHANNELS),
+        PYRAMID | dict(in_channels=list(DLA_CHANNELS[2:])),
         (4, 8, 16, 32),
     ),
     'PVT + FPN': (

@@ -1,0 +1,5 @@
+"""Backbones that mmdet lacks; importing registers them."""
+
+from .dla import DLA
+
+__all__ = ['DLA']

@@ -1,0 +1,189 @@
+"""Deep layer aggregation, DLA-34: arXiv 1707.06484; the plain backbone of CenterNet's best models.
+
+Shape legend: B images, H x W pixels; level l has stride 2 ** l.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn import build_norm_layer
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from ..registry import MODELS
+
+# DLA-34 (table 1 of the paper): depth of the tree and channels of each level
+TREE_DEPTHS = (1, 1, 1, 2, 2, 1)
+CHANNELS = (16, 32, 64, 128, 256, 512)
+BATCH_NORM = {'type': 'BN'}
+# as the authors start it: normal with variance 2 / (kernel area x output channels)
+INIT_CFG = [
+    {'type': 'Kaiming', 'layer': 'Conv2d'},
+    {'type': 'Constant', 'val': 1, 'layer': ['_BatchNorm', 'GroupNorm']},
+]
+
+
+def _norm(norm_cfg: dict, channels: int) -> nn.Module:
+    norm: nn.Module = build_norm_layer(norm_cfg, channels)[1]
+    return norm
+
+
+class BasicBlock(nn.Module):
+    """Two 3 x 3 convolutions; unlike ResNet's block it is given its shortcut."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int, norm_cfg: dict) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
+        self.bn1 = _norm(norm_cfg, out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.bn2 = _norm(norm_cfg, out_channels)
+
+    def forward(self, x: Tensor, shortcut: Tensor) -> Tensor:
+        """(B, out, H / stride, W / stride)."""
+        return F.relu(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x))))) + shortcut)
+
+
+class Root(nn.Module):
+    """An aggregation node: a 1 x 1 convolution over all its children."""
+
+    def __init__(self, in_channels: int, out_channels: int, norm_cfg: dict) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+        self.bn = _norm(norm_cfg, out_channels)
+
+    def forward(self, *children: Tensor) -> Tensor:
+        """(B, out, H, W)."""
+        return F.relu(self.bn(self.conv(torch.cat(children, 1))))
+
+
+class Tree(nn.Module):
+    """Hierarchical aggregation: two blocks, or two trees, whose outputs meet in one root (paper, section 3.2).
+
+    Differs from the authors' module: a tree of trees has no ``project``, whose output theirs computes and never uses.
+
+    Args:
+        depth: 1 for two blocks.
+        in_channels: Channels that come in.
+        out_channels: Channels that go out.
+        stride: Step of the first block.
+        norm_cfg: Normalisation.
+        joins_input: Give the root the (pooled) input of this tree as a child.
+        passed_channels: Channels of the children that outer trees hand to the root.
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        norm_cfg: dict,
+        joins_input: bool = False,
+        passed_channels: int = 0,
+    ) -> None:
+        super().__init__()
+        self.joins_input = joins_input
+        self.pool = nn.MaxPool2d(stride, stride) if stride > 1 else nn.Identity()
+        passed_channels += in_channels if joins_input else 0
+        self.root = self.project = None
+        self.tree1: Tree | BasicBlock
+        self.tree2: Tree | BasicBlock
+        if depth > 1:
+            self.tree1 = Tree(depth - 1, in_channels, out_channels, stride, norm_cfg)
+            self.tree2 = Tree(
+                depth - 1, out_channels, out_channels, 1, norm_cfg, passed_channels=passed_channels + out_channels
+            )
+            return
+        self.tree1 = BasicBlock(in_channels, out_channels, stride, norm_cfg)
+        self.tree2 = BasicBlock(out_channels, out_channels, 1, norm_cfg)
+        self.root = Root(2 * out_channels + passed_channels, out_channels, norm_cfg)
+        if in_channels != out_channels:
+            self.project = nn.Sequential(
+                nn.Conv2d(in_channels, out_channels, 1, bias=False), _norm(norm_cfg, out_channels)
+            )
+
+    def forward(self, x: Tensor, passed: tuple[Tensor, ...] = ()) -> Tensor:
+        """(B, out, H / stride, W / stride).
+
+        Args:
+            x: (B, in, H, W).
+            passed: Children that outer trees hand to the root.
+        """
+        pooled = self.pool(x)
+        if self.joins_input:
+            passed = (*passed, pooled)
+        if self.root is None:
+            first = self.tree1(x)
+            out: Tensor = self.tree2(first, (*passed, first))
+            return out
+        first = self.tree1(x, pooled if self.project is None else self.project(pooled))
+        return self.root(self.tree2(first, first), first, *passed)
+
+
+@MODELS.register_module()
+class DLA(BaseModule):
+    """DLA-34: six levels, each half as large as the one before.
+
+    Parameter names are the authors', so that their ImageNet weights (dla34-ba72cf86.pth) load as ``Pretrained``; left
+    over there are the classifier and two unused projections.
+
+    Args:
+        channels: Of the six levels.
+        depths: Depth of the trees; of the first two levels the number of convolutions.
+        out_indices: Levels that are returned; level l has stride 2 ** l.
+        norm_cfg: Normalisation.
+        init_cfg: mmengine's initialisation config; None for the authors' random weights.
+
+    Raises:
+        ValueError: For a number of channels or depths other than six, or a level that does not exist.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int] = CHANNELS,
+        depths: Sequence[int] = TREE_DEPTHS,
+        out_indices: Sequence[int] = (2, 3, 4, 5),
+        norm_cfg: dict = BATCH_NORM,
+        init_cfg: dict | list | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg or INIT_CFG)
+        if len(channels) != len(CHANNELS) or len(depths) != len(CHANNELS):
+            raise ValueError(f'DLA has six levels, but got channels={tuple(channels)} and depths={tuple(depths)}')
+        if not out_indices or not set(out_indices) <= set(range(len(channels))):
+            raise ValueError(f'out_indices must be levels from 0 to {len(channels) - 1}, but got {tuple(out_indices)}')
+        self.out_indices = tuple(out_indices)
+        self.base_layer = _convolutions(3, channels[0], 7, 1, norm_cfg)
+        steps = list(zip((channels[0], *channels), channels, depths, strict=False))
+        for level, (before, after, depth) in enumerate(steps):
+            stride = 1 if level == 0 else 2
+            if level < 2:
+                layer: nn.Module = _convolutions(before, after, 3, stride, norm_cfg, depth)
+            else:
+                layer = Tree(depth, before, after, stride, norm_cfg, joins_input=level > 2)
+            self.add_module(f'level{level}', layer)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Feature maps of ``out_indices``, (B, channels, H / 2 ** level, W / 2 ** level).
+
+        Args:
+            x: (B, 3, H, W) image.
+        """
+        x = self.base_layer(x)
+        levels = []
+        for level in range(max(self.out_indices) + 1):
+            x = self.get_submodule(f'level{level}')(x)
+            levels.append(x)
+        return tuple(levels[level] for level in self.out_indices)
+
+
+def _convolutions(
+    in_channels: int, out_channels: int, kernel: int, stride: int, norm_cfg: dict, number: int = 1
+) -> nn.Sequential:
+    """Convolution, norm and ReLU, ``number`` times; the first one strides."""
+    layers: list[nn.Module] = []
+    for step in range(number):
+        before, step_stride = (in_channels, stride) if step == 0 else (out_channels, 1)
+        convolution = nn.Conv2d(before, out_channels, kernel, step_stride, kernel // 2, bias=False)
+        layers += [convolution, _norm(norm_cfg, out_channels), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)

@@ -1,0 +1,115 @@
+"""One checkpoint, renamed by the rules of its source."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from ..errors import InputError, listed
+from .sources import SOURCES, Rule, Source
+
+WRAPPERS = ('state_dict', 'model')  # under which repositories keep the weights
+DATA_PARALLEL = 'module.'  # nn.DataParallel puts it before every name
+BIAS = '.conv.bias'
+
+
+class Converted(NamedTuple):
+    """A converted checkpoint.
+
+    Attributes:
+        weights: By our names.
+        source: What it was recognised as.
+        left_out: Their names of what is not needed.
+        folded: Our names of the biases that went into the running mean of their norm.
+    """
+
+    weights: dict[str, Tensor]
+    source: str
+    left_out: list[str]
+    folded: list[str]
+
+    def report(self) -> str:
+        """What became of the tensors, in a few lines."""
+        parts = Counter(name.split('.')[0] for name in self.weights)
+        mapped = ', '.join(f'{number} {part}' for part, number in parts.items())
+        lines = [f'recognised as {self.source}', f'mapped {len(self.weights)} tensors: {mapped}']
+        if self.folded:
+            lines.append(f'folded {len(self.folded)} biases into the running mean of the norm behind them')
+        if self.left_out:
+            lines.append(f'left out {len(self.left_out)}: {listed(self.left_out)}')
+        return '\n'.join(lines)
+
+
+def convert(checkpoint: Mapping[str, Any], ignore: str | None = None) -> Converted:
+    """Rename a checkpoint's weights.
+
+    Args:
+        checkpoint: As ``torch.load`` gave it: the weights, or a dict that holds them as ``state_dict`` or ``model``.
+        ignore: Pattern of names to leave out, for what a fork has added.
+
+    Raises:
+        InputError: If the source is not recognised, or a name of it is not known; it is named then.
+    """
+    theirs = _weights_of(checkpoint)
+    source = _recognise(theirs)
+    rules = ((ignore, None), *source.rules) if ignore else source.rules
+    weights: dict[str, Tensor] = {}
+    left_out, unknown = [], []
+    for name, value in theirs.items():
+        known, ours = _renamed(name, rules)
+        if not known:
+            unknown.append(name)
+        elif ours is None:
+            left_out.append(name)
+        else:
+            weights[ours] = value
+    if unknown:
+        raise InputError(
+            f'{source.name}: {len(unknown)} names are not known, {listed(unknown)}; nothing was written. If the model '
+            'does not need them, leave them out with --ignore PATTERN'
+        )
+    return Converted(weights, source.name, left_out, _fold_biases(weights))
+
+
+def _weights_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    for wrapper in WRAPPERS:
+        if isinstance(checkpoint.get(wrapper), Mapping):
+            checkpoint = checkpoint[wrapper]
+            break
+    weights = {name: value for name, value in checkpoint.items() if isinstance(value, Tensor)}
+    if not weights:
+        raise InputError(f'the checkpoint holds no weights; its entries are {listed(list(checkpoint))}')
+    while all(name.startswith(DATA_PARALLEL) for name in weights):
+        weights = {name.removeprefix(DATA_PARALLEL): value for name, value in weights.items()}
+    return weights
+
+
+def _recognise(names: Iterable[str]) -> Source:
+    names = list(names)
+    for source in SOURCES:
+        if all(any(re.fullmatch(mark, name) for name in names) for mark in source.marks):
+            return source
+    known = '; '.join(source.name for source in SOURCES)
+    raise InputError(f'the checkpoint is of none of the known sources ({known}); its names begin with {listed(names)}')
+
+
+def _renamed(name: str, rules: Iterable[Rule]) -> tuple[bool, str | None]:
+    """Whether a rule knows the name, and what it becomes."""
+    for pattern, rename in rules:
+        match = re.fullmatch(pattern, name)
+        if match:
+            return True, rename(match) if callable(rename) else rename and match.expand(rename)
+    return False, None
+
+
+def _fold_biases(weights: dict[str, Tensor]) -> list[str]:
+    """Take biases in front of a batch norm into its running mean, which changes no output."""
+    folded = []
+    for name in [name for name in weights if name.endswith(BIAS)]:
+        mean = name.removesuffix(BIAS) + '.bn.running_mean'
+        if mean in weights:
+            weights[mean] = weights[mean] - weights.pop(name)
+            folded.append(name)
+    return folded

@@ -1,0 +1,6 @@
+"""Necks that mmdet lacks; importing registers them."""
+
+from .deconv_neck import DeconvNeck
+from .dla_up import DLAUp
+
+__all__ = ['DLAUp', 'DeconvNeck']
