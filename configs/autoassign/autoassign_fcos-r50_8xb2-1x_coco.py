@@ -11,7 +11,7 @@ model = dict(
 
 # not of the swap: what all configs of this package have
 max_detections = 100
-val_evaluator = dict(proposal_nums=(100, 300, max(1000, max_detections)))
+val_evaluator = dict(proposal_nums=(100, 300, 1000))
 test_evaluator = val_evaluator
 optim_wrapper = dict(clip_grad=dict(max_norm=35, norm_type=2))
 auto_scale_lr = dict(enable=True)

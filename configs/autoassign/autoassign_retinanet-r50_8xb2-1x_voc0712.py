@@ -21,8 +21,3 @@ model = dict(
         ignore_regions=True,  # difficult objects are no background
         loss_bbox=dict(type='GIoULoss', loss_weight=5.0)),
     test_cfg=dict(max_per_img=max_detections))
-val_evaluator = [
-    dict(type='VOCMetric', metric='mAP', eval_mode='11points'),
-    dict(type='CocoMetric', metric='bbox', proposal_nums=(100, 300, max(1000, max_detections))),
-]
-test_evaluator = val_evaluator

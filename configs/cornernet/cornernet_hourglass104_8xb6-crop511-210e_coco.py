@@ -9,7 +9,6 @@ _base_ = [
     '../_base_/default_runtime.py'
 ]
 
-max_detections = 100
 crop_size = (511, 511)
 colours = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 
@@ -24,9 +23,8 @@ model = dict(
         stage_blocks=[2, 2, 2, 2, 2, 4],
         norm_cfg=dict(type='BN', requires_grad=True)),
     neck=None,
-    bbox_head=dict(num_classes=80, in_channels=256, num_feat_levels=2),
-    # the published AP is that of mmdet's head, which never reads its score_thr of 0.05: so 0 here, the default
-    test_cfg=dict(max_per_img=max_detections))
+    # test_cfg has no score_thr: the published AP is that of mmdet's head, which never reads its 0.05
+    bbox_head=dict(num_classes=80, in_channels=256, num_feat_levels=2))
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -83,8 +81,6 @@ train_dataloader = dict(
     dataset=dict(dataset=dict(pipeline=train_pipeline), times=1))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
-val_evaluator = dict(proposal_nums=(100, 300, max(1000, max_detections)))
-test_evaluator = val_evaluator
 
 # the learning rate is for 8 GPUs x 6 images
 auto_scale_lr = dict(enable=True, base_batch_size=48)

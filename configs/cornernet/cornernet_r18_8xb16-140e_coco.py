@@ -9,8 +9,4 @@ _base_ = [
     '../_base_/default_runtime.py'
 ]
 
-max_detections = 100
-
-model = dict(bbox_head=dict(num_classes=80), test_cfg=dict(max_per_img=max_detections))
-val_evaluator = dict(proposal_nums=(100, 300, max(1000, max_detections)))
-test_evaluator = val_evaluator
+model = dict(bbox_head=dict(num_classes=80))

@@ -8,13 +8,4 @@ _base_ = [
     '../_base_/default_runtime.py'
 ]
 
-max_detections = 100
-
-model = dict(
-    bbox_head=dict(num_classes=20, ignore_regions=True),  # difficult objects are no background
-    test_cfg=dict(max_per_img=max_detections))
-val_evaluator = [
-    dict(type='VOCMetric', metric='mAP', eval_mode='11points'),
-    dict(type='CocoMetric', metric='bbox', proposal_nums=(100, 300, max(1000, max_detections))),
-]
-test_evaluator = val_evaluator
+model = dict(bbox_head=dict(num_classes=20, ignore_regions=True))  # difficult objects are no background

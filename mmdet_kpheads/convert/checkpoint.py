@@ -38,7 +38,8 @@ class Converted(NamedTuple):
         if self.folded:
             lines.append(f'folded {len(self.folded)} biases into the running mean of the norm behind them')
         if self.left_out:
-            lines.append(f'left out {len(self.left_out)}: {listed(self.left_out)}')
+            layers = dict.fromkeys(name.rpartition('.')[0] or name for name in self.left_out)
+            lines.append(f'left out {len(self.left_out)} tensors, of {listed(layers)}')
         return '\n'.join(lines)
 
 

@@ -55,5 +55,8 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 
 # The rule of VOC2007 and, on the same detections, COCO's AP.
-val_evaluator = [dict(type='VOCMetric', metric='mAP', eval_mode='11points'), dict(type='CocoMetric', metric='bbox')]
+val_evaluator = [
+    dict(type='VOCMetric', metric='mAP', eval_mode='11points'),
+    dict(type='CocoMetric', metric='bbox', proposal_nums=(100, 300, 1000)),
+]
 test_evaluator = val_evaluator

@@ -1,5 +1,5 @@
 # PASCAL VOC 2007 + 2012 for training, 2007 test for testing; the shorter side 600, the longer one at most 1000.
-data_root = 'data/VOCdevkit/'
+_base_ = './voc0712.py'
 image_scale = (1000, 600)
 
 train_pipeline = [
@@ -13,47 +13,18 @@ test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=image_scale, keep_ratio=True),
     dict(type='LoadAnnotations', with_bbox=True),
-    # 'instances' lets CocoMetric take the truth from here, where there is no COCO file
     dict(
         type='PackDetInputs',
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'instances')),
 ]
 
-train_dataloader = dict(
-    batch_size=2,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    batch_sampler=dict(type='AspectRatioBatchSampler'),
-    dataset=dict(
-        type='RepeatDataset',
-        times=2,  # 12 epochs of two passes each
-        dataset=dict(
-            type='ConcatDataset',
-            ignore_keys=['dataset_type'],  # 'VOC2007' and 'VOC2012' differ in it
-            datasets=[
-                dict(
-                    type='VOCDataset',
-                    data_root=data_root,
-                    ann_file=f'{year}/ImageSets/Main/trainval.txt',
-                    data_prefix=dict(sub_data_root=f'{year}/'),
-                    filter_cfg=dict(filter_empty_gt=True, min_size=32),
-                    pipeline=train_pipeline) for year in ('VOC2007', 'VOC2012')
-            ])))
-val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='VOCDataset',
-        data_root=data_root,
-        ann_file='VOC2007/ImageSets/Main/test.txt',
-        data_prefix=dict(sub_data_root='VOC2007/'),
-        test_mode=True,
-        pipeline=test_pipeline))
+# a list is taken as a whole: the data set's parts keep all but their pipeline
+train_dataloader = _base_.train_dataloader
+train_dataloader.dataset.dataset.datasets[0].pipeline = train_pipeline
+train_dataloader.dataset.dataset.datasets[1].pipeline = train_pipeline
+train_dataloader.dataset.times = 2  # 12 epochs of two passes each
+train_dataloader.batch_size = 2
+train_dataloader.num_workers = 2
+train_dataloader.batch_sampler = dict(type='AspectRatioBatchSampler')
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
-
-# The rule of VOC2007 and, on the same detections, COCO's AP.
-val_evaluator = [dict(type='VOCMetric', metric='mAP', eval_mode='11points'), dict(type='CocoMetric', metric='bbox')]
-test_evaluator = val_evaluator

@@ -1,4 +1,6 @@
-# AutoAssign with ResNet-50 (Caffe weights) and FPN; number of classes and detections come from the user.
+# AutoAssign with ResNet-50 (Caffe weights) and FPN; the number of classes comes from the user.
+max_detections = 100
+
 model = dict(
     type='AutoAssign',
     data_preprocessor=dict(
@@ -33,4 +35,9 @@ model = dict(
         force_topk=True,
         loss_bbox=dict(type='GIoULoss', loss_weight=5.0)),
     train_cfg=None,
-    test_cfg=dict(nms_pre=1000, min_bbox_size=0, score_thr=0.05, nms=dict(type='nms', iou_threshold=0.6)))
+    test_cfg=dict(
+        nms_pre=1000,
+        min_bbox_size=0,
+        score_thr=0.05,
+        nms=dict(type='nms', iou_threshold=0.6),
+        max_per_img=max_detections))

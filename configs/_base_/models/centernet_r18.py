@@ -1,4 +1,6 @@
-# CenterNet with ResNet-18 and three transposed convolutions; number of classes and detections come from the user.
+# CenterNet with ResNet-18 and three transposed convolutions; the number of classes comes from the user.
+max_detections = 100
+
 model = dict(
     type='CenterNet',
     data_preprocessor=dict(
@@ -28,7 +30,7 @@ model = dict(
         loss_wh=dict(type='L1Loss', loss_weight=0.1),
         loss_offset=dict(type='L1Loss', loss_weight=1.0)),
     train_cfg=None,
-    test_cfg=dict(local_maximum_kernel=3))
+    test_cfg=dict(topk=max_detections, local_maximum_kernel=3, max_per_img=max_detections))
 
 # --tta: the maps of the image and of its mirror image are averaged, as in the paper
 tta_model = dict(type='mmdet_kpheads.FlipAverage')

@@ -15,6 +15,7 @@ model = dict(
         corner_topk=100,
         local_maximum_kernel=3,
         distance_threshold=0.5,
+        max_per_img={{_base_.max_detections}},
         nms=dict(type='soft_nms', iou_threshold=0.5, method='gaussian')))
 
 # --tta: boxes of the image and of its mirror image are merged, as in the paper

@@ -1,0 +1,38 @@
+# COCO 2017 as CenterNet's repository has it: colours vary in training, images are tested at their own size, in the middle
+# of black up to the next multiple of 32.
+_base_ = './coco.py'
+image_size = (512, 512)
+
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(
+        type='PhotoMetricDistortion',
+        brightness_delta=32,
+        contrast_range=(0.5, 1.5),
+        saturation_range=(0.5, 1.5),
+        hue_delta=18),
+    dict(type='RandomResize', scale=image_size, ratio_range=(0.6, 1.4), keep_ratio=True),
+    dict(type='RandomCrop', crop_size=image_size, allow_negative_crop=True),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackDetInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile', to_float32=True),
+    dict(
+        type='RandomCenterCropPad',  # in test mode it only pads; black is 0 before the normalisation
+        mean=[0, 0, 0],
+        std=[1, 1, 1],
+        to_rgb=True,
+        ratios=None,
+        border=None,
+        test_mode=True,
+        test_pad_mode=['logical_or', 31],
+        test_pad_add_pix=1),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'border')),
+]
+
+train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader

@@ -1,0 +1,18 @@
+# The recipe of CenterNet's repository on PASCAL VOC 2007 + 2012, 512 x 512: resdcn_18.
+#
+#   python tools/train.py centernet/centernet_r18-dcnv2_1xb32-70e_voc0712-512.py
+#   python tools/test.py centernet/centernet_r18-dcnv2_1xb32-70e_voc0712-512.py CHECKPOINT --tta
+#
+# Expected AP: mAP 75.7 on VOC 2007 test with flip test (CenterNet repository, readme/MODEL_ZOO.md); ours is not
+# measured. Its ctdet_pascal_resdcn18_512.pth loads after tools/convert_checkpoint.py.
+_base_ = [
+    '../_base_/models/centernet_r18.py', '../_base_/datasets/voc0712_square_512.py',
+    '../_base_/schedules/adam_70e_voc.py', '../_base_/default_runtime.py'
+]
+
+model = dict(
+    # the repository applies ImageNet's RGB statistics to BGR images (src/lib/datasets/dataset/pascal.py)
+    data_preprocessor=dict(bgr_to_rgb=False),
+    neck=dict(use_dcn=True),
+    bbox_head=dict(num_classes=20, ignore_regions=True))  # difficult objects are no background
+tta_pipeline = {{_base_.test_pipeline}}
