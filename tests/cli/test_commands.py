@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import mmengine
 import pytest
+import torch
 from mmengine.config import Config
 
 from mmdet_kpheads.cli import check_dataset, demo, digits, show_assignment, test, train
@@ -168,6 +169,18 @@ def test_check_dataset_fails_on_what_cannot_be_trained(capsys):
     assert 'FAULT: class names differ' in capsys.readouterr().out
 
 
+def test_accumulation_and_running_averages_of_weights():
+    """mmengine's, by config alone; what is saved and tested are the averages."""
+    hooks = "custom_hooks = [dict(type='EMAHook', momentum=0.01, priority=49)]"
+    Path('ema.py').write_text(f"_base_ = '{configs_root() / CONFIG}'\n{hooks}\n")
+    train.main(['ema.py', '--work-dir', 'ema', '--cfg-options', *SHORT, 'optim_wrapper.accumulative_counts=2'])
+    saved = torch.load('ema/epoch_1.pth', weights_only=True)
+    name = 'bbox_head.heatmap_head.0.weight'
+    assert not torch.equal(saved['state_dict'][name], saved['ema_state_dict'][f'module.{name}'])
+    test.main([CONFIG, 'ema/epoch_1.pth', '--work-dir', 'ema_tested'])
+    assert 'coco/bbox_mAP_50' in figures('ema_tested')
+
+
 @pytest.mark.parametrize('head', ['cornernet', 'autoassign'])
 def test_other_heads_train_and_test(head):
     config, work_dir = f'demo/{head}_digits.py', f'work_dirs/{head}_digits'
@@ -202,7 +215,9 @@ def test_bad_input_of_the_drawing_is_named(arguments, message):
         show_assignment.main(list(arguments))
 
 
-@pytest.mark.parametrize('tool', ['train', 'test', 'check_dataset', 'make_digits', 'demo', 'show_assignment'])
+@pytest.mark.parametrize(
+    'tool', ['train', 'test', 'check_dataset', 'make_digits', 'demo', 'show_assignment', 'convert_checkpoint']
+)
 def test_tools_are_the_commands(tool, monkeypatch, capsys):
     monkeypatch.setattr(sys, 'argv', [tool, '--help'])
     with pytest.raises(SystemExit) as stopped:

@@ -167,7 +167,10 @@ def test_report_tells_what_was_left_out_and_folded():
     assert len(converted.folded) == 16  # proj and node of 1 + 2 + 3 joins, and of the last 2
     report = converted.report()
     assert 'recognised as xingyizhou/CenterNet, dla' in report and 'folded 16 biases' in report
-    assert "left out 14 tensors, of ('base.level3.project.0', 'base.level3.project.1', " in report and "'base.fc'" in report
+    assert (
+        "left out 14 tensors, of ('base.level3.project.0', 'base.level3.project.1', " in report
+        and "'base.fc'" in report
+    )
 
 
 @pytest.mark.usefixtures('mmdet_scope')
