@@ -1,6 +1,6 @@
 """One batch of ground truth as tensors, checked and cleaned, without a device synchronisation.
 
-Shape legend: B images, N boxes of the fullest image and 2 spare rows, M ignore boxes likewise.
+Shape legend: B images, N boxes of the fullest image and 3 spare rows, M ignore boxes likewise.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from .functional.blocks import reads_are_free
 from .functional.boxes import clip_boxes, has_area
 
 IGNORE_LABEL = -1
-SPARE_ROWS = 2  # so that no tensor has 0 or 1 rows, which kernels and torch.compile treat as special cases
+SPARE_ROWS = 3  # so that no tensor, and no difference of rows, has 0 or 1 rows: special cases for torch.compile
 
 
 class GroundTruth(NamedTuple):
@@ -33,6 +33,7 @@ class GroundTruth(NamedTuple):
     num_bad_labels: Tensor  # scalar float32: label outside [0, C); 0 on a CPU, where it is an error
 
     @classmethod
+    @torch.compiler.disable  # which image is the fullest would else be a guard: a new graph for each of them
     def from_instances(
         cls,
         instances: Sequence[Any],

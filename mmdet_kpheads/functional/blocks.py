@@ -15,13 +15,13 @@ Block = tuple[slice, slice]
 def map_blocks(shape: torch.Size, device: torch.device) -> Iterator[Block]:
     """Index pairs (images, channels) that cover a (B, C, ...) map.
 
-    On a CPU each block is a few channels of one image; elsewhere the whole map is one block, since there a kernel
-    launch costs more than the cache gives.
+    On a CPU each block is a few channels of one image; elsewhere, and in compiled code, the whole map is one block,
+    since there a kernel launch costs more than the cache gives.
     """
     images, channels, *spatial = shape
     if not math.prod(spatial):
         return
-    if device.type not in HOST_DEVICES:
+    if not reads_are_free(device):
         yield slice(0, images), slice(0, channels)
         return
     step = max(1, CPU_BLOCK_CELLS // max(1, math.prod(spatial)))

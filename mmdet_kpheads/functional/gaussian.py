@@ -59,9 +59,14 @@ def check_radius_options(mode: str, min_overlap: float) -> None:
         raise ValueError(f'min_overlap must lie between 0 and 1, but got {min_overlap}')
 
 
-@functools.cache
+@torch.compiler.assume_constant_result
 def largest_radius(map_size: tuple[int, int], min_overlap: float, mode: str) -> int:
     """Radius of a box as large as the map: no box inside the map has a larger one (the roots grow with h and w)."""
+    return _largest_radius(map_size, min_overlap, mode)
+
+
+@functools.cache
+def _largest_radius(map_size: tuple[int, int], min_overlap: float, mode: str) -> int:
     height, width = (torch.tensor(float(side), device='cpu') for side in map_size)
     return max(0, math.floor(float(gaussian_radius(height, width, min_overlap, mode))))
 
@@ -107,10 +112,12 @@ class Gaussians(NamedTuple):
         max_radius = self.max_radius
         if reads_are_free(self.cells.device) and self.radius.numel():
             max_radius = min(max_radius, int(self.radius.masked_fill(~self.valid, 0).max()))
-        window = (2 * max_radius + 1) ** 2
-        boxes_at_once = max(1, WINDOW_CELLS_AT_ONCE // (window * max(1, len(self.cells))))
-        for first in range(0, max(1, self.cells.shape[1]), boxes_at_once):
-            yield self._window(slice(first, first + boxes_at_once), max_radius)
+        batch, boxes = self.cells.shape[:2]
+        window_cells = (2 * max_radius + 1) ** 2 * batch * boxes
+        parts = 1 + window_cells // WINDOW_CELLS_AT_ONCE
+        at_once = -(-boxes // parts)
+        for part in range(parts):
+            yield self._window(slice(part * at_once, (part + 1) * at_once), max_radius)
 
     def _window(self, part: slice, max_radius: int) -> tuple[Tensor, Tensor]:
         batch, classes, height, width = self.shape

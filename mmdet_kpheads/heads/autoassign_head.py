@@ -181,6 +181,7 @@ class AutoAssignHead(AnchorFreeHead):
         distances = DISTANCES[self.distance_activation](scale(distances.float())) * stride
         return class_logits, distances, self.conv_centerness(box_features)
 
+    @torch.compiler.disable  # the number of pairs is a value of the device, and every shape after it
     def loss_by_feat(
         self,
         cls_scores: Levels,

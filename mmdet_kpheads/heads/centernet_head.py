@@ -44,6 +44,7 @@ TEST_DEFAULTS = {'topk': 100, 'local_maximum_kernel': 3, 'max_per_img': 100, 'sc
 MAX_LOG_SIZE = 10.0  # exp(10) = 22026 cells: beyond any map, and finite
 
 Maps = list[Tensor]
+InputSize = tuple[int, int]
 Predictions = tuple[Maps, Maps, Maps]
 
 
@@ -196,7 +197,22 @@ class CenterNetHead(BaseDenseHead):
         truth = GroundTruth.from_instances(
             batch_gt_instances, batch_img_metas, self.num_classes, name, batch_gt_instances_ignore
         )
-        input_size = tuple(batch_img_metas[0]['batch_input_shape'])
+        return self.loss_by_truth(
+            center_heatmap_preds, wh_preds, offset_preds, truth, tuple(batch_img_metas[0]['batch_input_shape'])
+        )
+
+    def loss_by_truth(
+        self, center_heatmap_preds: Maps, wh_preds: Maps, offset_preds: Maps, truth: GroundTruth, input_size: InputSize
+    ) -> dict[str, Any]:
+        """Losses from what :meth:`forward` returned and ground truth as tensors: one graph for ``torch.compile``.
+
+        Args:
+            center_heatmap_preds: Logits by level.
+            wh_preds: Sizes by level.
+            offset_preds: Offsets by level.
+            truth: Boxes of the batch.
+            input_size: (height, width) of the network input in pixels.
+        """
         targets = self._targets(truth, center_heatmap_preds[0].shape, input_size)
         objects = normaliser(targets.num_peaks)
         levels = zip(center_heatmap_preds, wh_preds, offset_preds, strict=True)

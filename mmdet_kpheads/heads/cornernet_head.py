@@ -221,7 +221,22 @@ class CornerNetHead(BaseDenseHead):
         truth = GroundTruth.from_instances(
             batch_gt_instances, batch_img_metas, self.num_classes, name, batch_gt_instances_ignore
         )
-        targets = self._targets(truth, tl_heats[0].shape, tuple(batch_img_metas[0]['batch_input_shape']))
+        maps = (tl_heats, br_heats, tl_embs, br_embs, tl_offs, br_offs)
+        return self.loss_by_truth(*maps, truth, tuple(batch_img_metas[0]['batch_input_shape']))
+
+    def loss_by_truth(
+        self,
+        tl_heats: Levels,
+        br_heats: Levels,
+        tl_embs: Tags,
+        br_embs: Tags,
+        tl_offs: Levels,
+        br_offs: Levels,
+        truth: GroundTruth,
+        input_size: tuple[int, int],
+    ) -> dict[str, Any]:
+        """Losses from what :meth:`forward` returned and ground truth as tensors: one graph for ``torch.compile``."""
+        targets = self._targets(truth, tl_heats[0].shape, input_size)
         levels = zip(
             map(CornerMaps, tl_heats, tl_embs, tl_offs), map(CornerMaps, br_heats, br_embs, br_offs), strict=True
         )

@@ -13,6 +13,7 @@ from ..ops import soft_nms_batch
 from .options import rescale_factors
 
 
+@torch.compiler.disable  # from here on the sizes are values of the device: one break for the compiler, not many
 def to_instances(
     found: Detections,
     metas: Sequence[Mapping[str, Any]],
