@@ -128,10 +128,9 @@ def _background_and_corrections(
             scratch = [torch.empty_like(gradient[block]) for _ in range(2)]
         total += _background(logits[block], alpha, neg_weight * factor, block_weight, gradient[block], scratch)
 
-    at = torch.unravel_index(index, logits.shape)
-    z, value = logits[at].to(gradient.dtype), value.to(gradient.dtype)
+    z, value = logits.take(index).to(gradient.dtype), value.to(gradient.dtype)
     keypoint = value == 1
-    cell_weight = None if weight is None else weight.expand(logits.shape)[at].to(gradient.dtype)
+    cell_weight = None if weight is None else weight.expand(logits.shape).take(index).to(gradient.dtype)
     scale = _cell_weight(keypoint, value, cell_weight, gamma, pos_weight, neg_weight) * factor
     loss, slope = _signed_loss(z, keypoint, scale, alpha)
     background = neg_weight * factor * _power(z.sigmoid(), alpha) * F.softplus(z)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from ..functional.blocks import reads_are_free
 from .boxes import checked, overlap, overlaps
 
 METHODS = ('naive', 'linear', 'gaussian')  # in the order of mmcv's numbers 0, 1, 2
@@ -86,7 +87,7 @@ def soft_nms_batch(
     """Soft-NMS of B images at once, class by class, as far as its first ``rounds`` boxes; without a host sync.
 
     Boxes are taken by falling score, so the first rounds give the best boxes and the rest need not be run. Overlaps are
-    computed for the box that is taken alone, never for all pairs.
+    computed for the box that is taken alone, never for all pairs. On a CPU it ends with the last box that there is.
 
     Args:
         boxes: (B, N, 4) xyxy.
@@ -101,7 +102,7 @@ def soft_nms_batch(
         class_agnostic: Let boxes of different labels touch one another.
 
     Returns:
-        Lowered scores (B, R), falling, -inf where nothing was left; indices (B, R).
+        Lowered scores (B, R), falling, -inf where nothing was left; indices (B, R). R is ``rounds`` or less.
 
     Raises:
         ValueError: If the method or the offset is another.
@@ -110,9 +111,14 @@ def soft_nms_batch(
         raise ValueError(f'method must be one of {METHODS}, got {method!r}')
     if offset not in (0, 1):
         raise ValueError(f'offset must be 0 or 1, got {offset}')
-    corners, live = boxes.detach().float(), scores.detach().float()
-    taken = []
-    for _ in range(min(rounds, boxes.shape[1])):
+    present = _columns_with_boxes(scores)
+    corners, live, labels = (
+        boxes.detach().float()[:, :present],
+        scores.detach().float()[:, :present],
+        labels[:, :present],
+    )
+    taken = [(live[:, :0], labels[:, :0])]
+    for _ in range(min(rounds, present)):
         best, index = live.max(1, keepdim=True)  # (B, 1): the first of equals
         taken.append((best, index))
         box = corners.gather(1, index[..., None].expand(-1, -1, 4))  # (B, 1, 4)
@@ -123,3 +129,11 @@ def soft_nms_batch(
         live = live.where(live >= min_score, GONE).scatter(1, index, GONE)
     kept, indices = (torch.cat(parts, 1) for parts in zip(*taken, strict=True))
     return kept, indices
+
+
+def _columns_with_boxes(scores: Tensor) -> int:
+    """Columns of (B, N) scores up to the last box of any image; all of them where reading the device would wait."""
+    if not reads_are_free(scores.device):
+        return scores.shape[1]
+    columns = (scores > GONE).any(0).nonzero()
+    return int(columns[-1]) + 1 if len(columns) else 0

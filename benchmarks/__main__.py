@@ -1,0 +1,40 @@
+"""The benchmark suite: ``python -m benchmarks [--device cuda] [--only heads,steps]``."""
+
+import argparse
+import importlib
+import time
+import warnings
+
+import torch
+
+import mmdet_kpheads  # noqa: F401  (makes mmcv.ops importable before mmdet is)
+
+from .contract import save, table
+
+SUITE = ('heads', 'growth', 'steps', 'parts', 'data', 'compiled')
+
+
+def main() -> None:
+    """Measure, print one table, write a JSON file for each benchmark."""
+    parser = argparse.ArgumentParser(prog='python -m benchmarks', description=__doc__)
+    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu', type=torch.device)
+    parser.add_argument('--only', default=','.join(SUITE), help=f'of {", ".join(SUITE)}')
+    args = parser.parse_args()
+    names = args.only.split(',')
+    if unknown := sorted(set(names) - set(SUITE)):
+        parser.error(f'--only: unknown {unknown}; there are {", ".join(SUITE)}')
+    warnings.filterwarnings('ignore')
+    start, rows = time.perf_counter(), []
+    for name in names:
+        measured = []
+        for row in importlib.import_module(f'benchmarks.{name}').rows(args.device):
+            measured.append(row)
+            print(f'{time.perf_counter() - start:5.0f} s  {name}: {row["what"]}, {row["size"]}', flush=True)
+        save(name, measured, args.device)
+        rows += measured
+    print(table(rows))
+    print(f'{len(rows)} rows in {time.perf_counter() - start:.0f} s; JSON in benchmarks/results')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,122 @@
+"""Whole training steps and whole inference: CenterNet-R18, a small CornerNet, AutoAssign-R50, with either head."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from mmdet_kpheads.compat.configs import configs_root
+
+from .contract import compared, peak_memory_mb, timed
+from .scenes import metas, random_truth, total
+
+LEARNING_RATE = 1e-4
+# config, size of the input in pixels, images on a CPU, images on a GPU, boxes an image, what mmdet calls the head
+DETECTORS = {
+    'CenterNet-R18': ('centernet/centernet_r18_8xb16-140e_coco.py', (512, 512), 2, 32, 20, 'CenterNetHead'),
+    'CornerNet-R18': ('cornernet/cornernet_r18_8xb16-140e_coco.py', (512, 512), 2, 32, 20, 'CornerHead'),
+    'AutoAssign-R50': ('autoassign/autoassign_r50_8xb2-1x_coco.py', (800, 1088), 1, 8, 20, 'AutoAssignHead'),
+}
+
+
+def build(config: str, mmdet_head: str | None, device: torch.device) -> Any:
+    """The detector of a recipe, with our head or with mmdet's of that name."""
+    cfg = Config.fromfile(configs_root() / config)
+    cfg.model.backbone.init_cfg = None
+    if mmdet_head:
+        cfg.model.bbox_head.type = f'mmdet.{mmdet_head}'
+        for key, value in cfg.model.bbox_head.items():  # mmdet's own losses
+            if key.startswith('loss') and str(value.get('type', '')).startswith('mmdet_kpheads.'):
+                value.type = value.type.replace('mmdet_kpheads.', 'mmdet.')
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(cfg.model)
+    return model.to(device)
+
+
+def samples(images: int, boxes: int, size: tuple[int, int], device: torch.device) -> list[DetDataSample]:
+    """What a data loader would give."""
+    found = []
+    for truth, meta in zip(random_truth(images, boxes, size, device), metas(images, size), strict=True):
+        sample = DetDataSample(metainfo=meta)
+        sample.gt_instances = truth
+        found.append(sample)
+    return found
+
+
+class Timed:
+    """Runs a training step or an inference of a detector, and its head's part of it alone."""
+
+    def __init__(self, model: Any, inputs: torch.Tensor, truth: list[DetDataSample]) -> None:
+        self.model, self.inputs, self.truth = model, inputs, truth
+        self.optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE)
+        self.precision = torch.autocast(inputs.device.type, torch.bfloat16, enabled=inputs.device.type == 'cuda')
+
+    def train(self) -> None:
+        """Forward, targets, losses, backward, update."""
+        self.model.train()
+        with self.precision:
+            loss = total(self.model.loss(self.inputs, self.truth))
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+
+    def head_in_training(self) -> Any:
+        """Targets, losses and backward to the head's maps."""
+        with torch.no_grad(), self.precision:
+            maps = self.model.bbox_head(self.model.extract_feat(self.inputs))
+        leaves = [[level.detach().requires_grad_() for level in levels] for levels in maps]
+        instances, img_metas = [s.gt_instances for s in self.truth], [s.metainfo for s in self.truth]
+        return lambda: total(self.model.bbox_head.loss_by_feat(*leaves, instances, img_metas)).backward()
+
+    @torch.no_grad()
+    def predict(self) -> None:
+        """Images to boxes."""
+        self.model.eval()
+        with self.precision:
+            self.model.predict(self.inputs, self.truth)
+
+    def head_in_prediction(self) -> Any:
+        """Maps to boxes."""
+        self.model.eval()
+        with torch.no_grad(), self.precision:
+            maps = self.model.bbox_head(self.model.extract_feat(self.inputs))
+        img_metas = [s.metainfo for s in self.truth]
+
+        @torch.no_grad()
+        def decode() -> None:
+            self.model.bbox_head.predict_by_feat(*maps, img_metas, rescale=True)
+
+        return decode
+
+
+def rows(device: torch.device) -> Iterator[dict[str, Any]]:
+    """Training and inference of each detector."""
+    for name, (config, size, on_cpu, on_gpu, boxes, mmdet_head) in DETECTORS.items():
+        images = on_gpu if device.type == 'cuda' else on_cpu
+        inputs = torch.randn(images, 3, *size, generator=torch.Generator().manual_seed(0)).to(device)
+        truth = samples(images, boxes, size, device)
+        sides = {side: Timed(build(config, head, device), inputs, truth) for side, head in
+                 (('ours', None), ('mmdet', mmdet_head))}  # fmt: skip
+        shape = f'{images} images {size[0]} x {size[1]}, {boxes} boxes'
+        for what, step, part in (
+            ('training step', 'train', 'head_in_training'),
+            ('inference', 'predict', 'head_in_prediction'),
+        ):
+            calls = {side: getattr(runner, step) for side, runner in sides.items()}
+            row = compared(f'{name} {what}', shape, calls['ours'], calls['mmdet'], device)
+            for side, runner in sides.items():
+                head_ms = timed(getattr(runner, part)(), device)['median_ms']
+                row[side]['head_share'] = head_ms / row[side]['median_ms']
+                row[side]['images_per_s'] = images / row[side]['median_ms'] * 1e3
+                if step == 'train':
+                    row[side]['peak_mb'] = peak_memory_mb(calls[side], device)
+            row['note'] = (
+                f'{row["ours"]["images_per_s"]:.2f} / {row["mmdet"]["images_per_s"]:.2f} images/s, head '
+                f'{row["ours"]["head_share"]:.1%} / {row["mmdet"]["head_share"]:.1%}'
+            )
+            yield row
