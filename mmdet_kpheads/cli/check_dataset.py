@@ -1,16 +1,22 @@
 """Show what a config's data set holds and what is wrong with it."""
 
 import argparse
+import math
 from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 
 from ..datasets.check import fatal_faults, file_faults, report
-from ..datasets.pictures import TRUTH_COLOUR, draw_boxes, read_enlarged
+from ..datasets.pictures import TRUTH_COLOUR, blend, draw_boxes, read_enlarged, side_by_side
 from ..datasets.sources import Source, sources
-from ..datasets.truth import Truth
+from ..datasets.truth import ImageTruth, Truth
 from ..errors import InputError
+from ..functional.gaussian import DEFAULT_MIN_OVERLAP
+from ..ground_truth import GroundTruth
+from ..targets.centre import centre_targets
+from ..targets.points import MapFrame
 from . import arguments
 
 
@@ -23,19 +29,40 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--stride', type=int, default=4, help='pixels of a heat-map cell')
     parser.add_argument('--longer-side', type=int, help='what images are resized to; default: not resized')
     parser.add_argument('--read-images', action='store_true', help='open every image and compare its size')
-    parser.add_argument('--show-dir', help='draw the first images with their boxes into this folder')
+    parser.add_argument('--show-dir', help='draw the first images into this folder, with boxes and target heat map')
     parser.add_argument('--number', type=int, default=8, help='how many images to draw')
     return parser.parse_args(argv)
 
 
-def draw(truth: Truth, folder: Path, number: int) -> None:
-    """Write the first images that can be read with their boxes as PNG files."""
+def target_map(image: ImageTruth, stride: int, longer_side: int | None) -> np.ndarray:
+    """What a centre head is trained to see: the Gaussians of all objects, of any class, (H, W) in [0, 1].
+
+    Args:
+        image: The image.
+        stride: Pixels of the network input per cell.
+        longer_side: What the longer side is resized to; None for the size as it is.
+    """
+    scale = longer_side / max(image.size) if longer_side else 1.0
+    cells = tuple(max(1, math.ceil(side * scale / stride)) for side in image.size[::-1])  # height, width
+    frame = MapFrame(torch.Size((1, 1, *cells)), (cells[0] * stride, cells[1] * stride), DEFAULT_MIN_OVERLAP['exact'])
+    boxes = torch.tensor(image.boxes, dtype=torch.float32).reshape(-1, 4) * scale
+    labels = torch.zeros(len(boxes), dtype=torch.int64)
+    truth = GroundTruth.from_tensors([boxes], [labels], [frame.input_size], 1, 'check_dataset')
+    heat: np.ndarray = centre_targets(truth, frame).heatmap[0, 0].numpy()
+    return heat
+
+
+def draw(truth: Truth, folder: Path, number: int, stride: int, longer_side: int | None) -> None:
+    """Write the first images that can be read as PNG files: with their boxes, and under what a head is to see."""
     folder.mkdir(parents=True, exist_ok=True)
     for image in [image for image in truth.images if image.path.is_file()][:number]:
         pixels, factor = read_enlarged(image.path)
         boxes = np.array(image.boxes).reshape(-1, 4) * factor
         picture = draw_boxes(pixels, boxes, image.names, TRUTH_COLOUR)
-        cv2.imwrite(str(folder / f'{image.path.stem}.png'), picture)
+        target = draw_boxes(
+            blend(pixels, target_map(image, stride, longer_side)), boxes, [''] * len(boxes), TRUTH_COLOUR
+        )
+        cv2.imwrite(str(folder / f'{image.path.stem}.png'), side_by_side(picture, target))
 
 
 def show(source: Source, args: argparse.Namespace) -> int:
@@ -47,7 +74,7 @@ def show(source: Source, args: argparse.Namespace) -> int:
     for fault in fatal:
         print(f'  FAULT: {fault}')
     if args.show_dir:
-        draw(truth, Path(args.show_dir), args.number)
+        draw(truth, Path(args.show_dir), args.number, args.stride, args.longer_side)
         print(f'  pictures are in {args.show_dir}')
     return len(fatal)
 

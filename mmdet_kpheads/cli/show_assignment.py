@@ -15,7 +15,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from torch import Tensor
 
-from ..datasets.pictures import FONT, FONT_SCALE, TRUTH_COLOUR, draw_boxes, montage, side_by_side
+from ..datasets.pictures import FONT, FONT_SCALE, TRUTH_COLOUR, blend, colours, draw_boxes, montage, side_by_side
 from ..errors import InputError
 from ..functional.center_prior import log_center_prior
 from ..heads import AutoAssignHead, CenterPrior
@@ -25,7 +25,6 @@ PRIOR_REACH = 4.0  # strides shown to each side of the box centre
 PRIOR_PX = 201  # side of a class's picture
 COLUMNS = 5
 WHITE = (255, 255, 255)
-OVERLAY = 0.55  # share of the weight map in a picture
 MIN_WIDTH_PX = 384  # smaller images are enlarged
 
 
@@ -38,12 +37,6 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--image', type=int, default=0, help='number of an image of the training set')
     parser.add_argument('--out', default='assignment', help='folder of the two pictures')
     return parser.parse_args(argv)
-
-
-def colours(values: np.ndarray) -> np.ndarray:
-    """Values in [0, 1] as BGR."""
-    picture: np.ndarray = cv2.applyColorMap((values.clip(0, 1) * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
-    return picture
 
 
 def draw_prior(prior: CenterPrior, classes: tuple[str, ...]) -> np.ndarray:
@@ -85,8 +78,7 @@ def draw_weights(
         weights = np.kron(level.numpy(), np.ones((side, side)))[side // 2 :, side // 2 :]
         weights = weights[: large.shape[0], : large.shape[1]]
         weights = np.pad(weights, [(0, full - part) for full, part in zip(large.shape[:2], weights.shape, strict=True)])
-        blended = cv2.addWeighted(large, 1 - OVERLAY, colours(weights), OVERLAY, 0)
-        blended = draw_boxes(blended, boxes, [''] * len(boxes), TRUTH_COLOUR)
+        blended = draw_boxes(blend(large, weights), boxes, [''] * len(boxes), TRUTH_COLOUR)
         cv2.putText(blended, f'level {number}', (4, 16), FONT, FONT_SCALE, WHITE, 1, cv2.LINE_AA)
         picture = side_by_side(picture, blended)
     return picture

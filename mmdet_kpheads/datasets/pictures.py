@@ -14,6 +14,7 @@ PREDICTION_COLOUR = (60, 140, 255)
 GAP_PX = 4
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 FONT_SCALE = 0.45
+OVERLAY = 0.55  # share of a map in a picture
 MIN_SIDE_PX = 384  # smaller images are enlarged, so that captions can be read
 
 
@@ -47,6 +48,20 @@ def draw_boxes(
         cv2.rectangle(canvas, (left, top), (left + width, top + height + 4), colour, -1)
         cv2.putText(canvas, caption, (left, top + height + 1), FONT, FONT_SCALE, (0, 0, 0), 1, cv2.LINE_AA)
     return canvas
+
+
+def colours(values: np.ndarray) -> np.ndarray:
+    """Values in [0, 1] as BGR."""
+    picture: np.ndarray = cv2.applyColorMap((values.clip(0, 1) * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    return picture
+
+
+def blend(image: np.ndarray, values: np.ndarray, share: float = OVERLAY) -> np.ndarray:
+    """An image under the colours of a map (h, w) in [0, 1], whose cells are enlarged to the image as squares."""
+    height, width = image.shape[:2]
+    squares = cv2.resize(values.astype(np.float32), (width, height), interpolation=cv2.INTER_NEAREST)
+    blended: np.ndarray = cv2.addWeighted(image, 1 - share, colours(squares), share, 0)
+    return blended
 
 
 def side_by_side(left: np.ndarray, right: np.ndarray) -> np.ndarray:

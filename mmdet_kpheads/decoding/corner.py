@@ -11,6 +11,7 @@ from torch import Tensor
 from ..functional.boxes import clip_boxes, has_area
 from ..functional.embedding import NORMS
 from ..functional.peaks import Peaks, gather_cells, top_peaks
+from ..functional.topk import top_cells
 from .detections import Detections
 
 
@@ -66,7 +67,7 @@ def decode_corners(
         grouped &= torch.linalg.vector_norm(apart, NORMS[options.distance], -1) <= options.distance_threshold
     grouped &= (second_px[:, None, :] > first_px[:, :, None]).all(-1)
     scores = (first.logits.sigmoid()[:, :, None] + second.logits.sigmoid()[:, None, :]) / 2
-    best, pair = torch.where(grouped, scores, -1.0).flatten(1).topk(min(options.num_dets, grouped[0].numel()))  # (B, M)
+    best, pair = top_cells(torch.where(grouped, scores, -1.0), options.num_dets)  # (B, M)
     row, column = pair // second.labels.shape[1], pair % second.labels.shape[1]
     boxes = torch.cat((_take(first_px, row), _take(second_px, column)), -1)  # (B, M, 4)
     valid = (best >= 0) & has_area(boxes)

@@ -3,7 +3,6 @@
 Shape legend: B images, C classes, H x W cells of a level, M boxes.
 """
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from ..functional.boxes import clip_boxes, has_area
 from ..functional.peaks import gather_cells
+from ..functional.topk import top_cells
 from .detections import Detections
 
 
@@ -29,7 +29,8 @@ def decode_points(
 ) -> Detections:
     """Boxes of a whole batch at once; fixed-size tensors, no device synchronisation.
 
-    The threshold and the choice of the best act on the class probability alone, the score is class x objectness.
+    The threshold and the choice of the best act on the class probability alone, the score is class x objectness. Of
+    equal ones the first class and cell wins.
 
     Differs from mmdet's head: points outside the image are left out, so that padding changes nothing.
 
@@ -49,15 +50,15 @@ def decode_points(
 def _decode_level(level: PointLevel, extent_px: Tensor, score_thr: float, nms_pre: int) -> Detections:
     height, width = level.class_logits.shape[-2:]
     cells = height * width
-    probability = level.class_logits.float().sigmoid().masked_fill(~_inside(level, extent_px), 0)
-    count = math.prod(probability.shape[1:])
-    best, index = probability.flatten(1).topk(min(nms_pre, count) if nms_pre > 0 else count)  # (B, M)
+    logits = level.class_logits.masked_fill(~_inside(level, extent_px), -torch.inf)
+    best, index = top_cells(logits, nms_pre if nms_pre > 0 else logits[0].numel())  # (B, M)
+    probability = best.sigmoid()
     label, cell = index // cells, index % cells
     objectness = gather_cells(level.objectness_logits, cell)[..., 0].float().sigmoid()
     point = torch.stack((cell % width, cell // width), -1) * float(level.stride_px)  # (B, M, 2)
     left_top, right_bottom = gather_cells(level.distances_px, cell).float().split(2, -1)
     boxes = clip_boxes(torch.cat((point - left_top, point + right_bottom), -1), extent_px)
-    return Detections(boxes, best * objectness, label, (best > score_thr) & has_area(boxes))
+    return Detections(boxes, probability * objectness, label, (probability > score_thr) & has_area(boxes))
 
 
 def _inside(level: PointLevel, extent_px: Tensor) -> Tensor:

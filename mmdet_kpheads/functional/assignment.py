@@ -58,11 +58,12 @@ def best_iou(predicted: Tensor, boxes: Tensor) -> Tensor:
         left, top, right, bottom = part[:, :, None].unbind(-1)  # (B, T', 1) each
         w, h, o = (scratch[:, : part.shape[1]] for scratch in (width, height, other))  # (B, T', N) each
         torch.minimum(right, x2, out=w).sub_(torch.maximum(left, x1, out=o)).clamp_(min=0)
-        torch.minimum(bottom, y2, out=h).sub_(torch.maximum(top, y1, out=o)).clamp_(min=0)
-        shared = w.mul_(h)
-        union = torch.add((right - left) * (bottom - top), area, out=o).sub_(shared)
-        parts.append(shared.div_(union).amax(-1))
-    return torch.cat(parts, 1)
+        torch.minimum(bottom, y2, out=h).sub_(torch.maximum(top, y1, out=o))
+        shared = w.mul_(h)  # below 0 where the boxes are apart
+        both = torch.add((right - left) * (bottom - top), area, out=o)
+        parts.append(shared.div_(both).amax(-1))
+    share = torch.cat(parts, 1).clamp_(min=0)  # of the sum of both areas: grows with the IoU
+    return share / (1 - share)
 
 
 def box_sums(box: Tensor, num_boxes: int, log_hit: Tensor, log_prior: Tensor, shift: Tensor, live: Tensor) -> BoxSums:

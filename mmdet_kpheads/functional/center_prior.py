@@ -16,5 +16,14 @@ def log_center_prior(offset: Tensor, mean: Tensor, sigma: Tensor) -> Tensor:
     Returns:
         (...) logarithm.
     """
-    variance = sigma.abs().clamp(min=MIN_SIGMA).square()
-    return -((offset - mean).square() / (2 * variance)).sum(-1)
+    return log_gaussian(offset, mean, precision_of(sigma))
+
+
+def precision_of(sigma: Tensor) -> Tensor:
+    """1 / (2 sigma^2), in 1 / strides^2."""
+    return 0.5 / sigma.abs().clamp(min=MIN_SIGMA).square()
+
+
+def log_gaussian(offset: Tensor, mean: Tensor, precision: Tensor) -> Tensor:
+    """Logarithm of the prior, from :func:`precision_of` sigma instead of sigma."""
+    return -((offset - mean).square() * precision).sum(-1)

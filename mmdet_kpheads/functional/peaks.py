@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .blocks import map_blocks, reads_are_free
+from .topk import best_of
 
-INDEX_BITS = 0xFFFFFFFF
 ROWS_PER_PEAK = 8  # rows looked at for each wanted peak: a peak raises the rows beside it too
 
 
@@ -102,7 +102,7 @@ def _peaks_of_all(heat: Tensor, k: int, kernel: int, valid_cells: Tensor | None)
         part = _masked(heat[block], None if valid_cells is None else valid_cells[block[0]])
         scores[block] = part.masked_fill(~is_peak(part, kernel), -torch.inf)
     index = torch.arange(math.prod(heat.shape[1:]), device=heat.device)
-    return _best_of(scores.flatten(1), index, k, heat.shape[2] * heat.shape[3])
+    return _peaks(scores.flatten(1), index, k, heat.shape[2] * heat.shape[3])
 
 
 def _peaks_of_best_rows(heat: Tensor, k: int, kernel: int, valid_cells: Tensor | None) -> Peaks | None:
@@ -128,7 +128,7 @@ def _peaks_of_best_rows(heat: Tensor, k: int, kernel: int, valid_cells: Tensor |
     peak = _inner_peaks(F.pad(window, (kernel // 2, kernel // 2), value=-torch.inf), kernel)  # (B, R, 1, W)
     scores = window[:, :, kernel // 2].masked_fill(~peak[:, :, 0], -torch.inf)  # (B, R, W)
     index = rows[..., None] * width + torch.arange(width)  # (B, R, W) in (C, H, W)
-    peaks = _best_of(scores.flatten(1), index.flatten(1), k, height * width)
+    peaks = _peaks(scores.flatten(1), index.flatten(1), k, height * width)
     clear = peaks.logits[:, -1] > highest[:, -1]
     return peaks if bool(clear.all()) else None
 
@@ -137,18 +137,8 @@ def _masked(heat: Tensor, valid_cells: Tensor | None) -> Tensor:
     return heat.float() if valid_cells is None else heat.float().masked_fill(~valid_cells, -torch.inf)
 
 
-def _best_of(scores: Tensor, index: Tensor, k: int, cells: int) -> Peaks:
-    """The ``k`` best scores (B, M), best first; of equal ones that of the lowest index (M,) or (B, M).
-
-    The choice is that of one integer: the bits of the score, in the order of their values, before those of the index.
-    """
-    bits = (scores + 0.0).view(torch.int32).long()  # -0.0 becomes 0.0
-    ordered = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
-    key = (ordered << 32) + (INDEX_BITS - index)
-    best = key.topk(min(k, key.shape[1])).values  # (B, K)
-    index = INDEX_BITS - (best & INDEX_BITS)
-    bits = best >> 32
-    logits = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).int().view(torch.float32)
+def _peaks(scores: Tensor, index: Tensor, k: int, cells: int) -> Peaks:
+    logits, index = best_of(scores, index, k)
     return Peaks(logits, index // cells, index % cells)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..functional.center_prior import log_center_prior
+from ..functional.center_prior import log_gaussian, precision_of
 from ..registry import MODELS
 
 STRIDES = (8, 16, 32, 64, 128)
@@ -43,11 +43,14 @@ class CenterPrior(nn.Module):
         self.force_topk = force_topk
         self.topk = topk
 
-    def forward(self, offset: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, offset: Tensor, labels: Tensor, box: Tensor) -> Tensor:
         """Logarithm of the prior weight of each pair, (P,) float32.
 
         Args:
             offset: (P, 2) point - box centre in strides of the point's level.
-            labels: (P,) class of the box.
+            labels: (M,) class of each box.
+            box: (P,) the box of each pair.
         """
-        return log_center_prior(offset, self.mean.float()[labels], self.sigma.float()[labels])
+        of_class = torch.cat((self.mean.float(), precision_of(self.sigma.float())), 1)  # (C, 4)
+        mean, precision = of_class[labels].index_select(0, box).split(2, 1)  # (P, 2) each
+        return log_gaussian(offset, mean, precision)

@@ -29,7 +29,7 @@ from .normaliser import normaliser
 
 PAIRS_AT_ONCE = 1 << 19  # whose graph is kept, some 0.2 GB; of more, each part is worked out again in backward
 
-LogPrior = Callable[[Tensor, Tensor], Tensor]
+LogPrior = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class PointPredictions(NamedTuple):
@@ -73,7 +73,7 @@ class AutoAssignLoss(nn.Module):
             truth: The boxes.
             grid: The points.
             pairs: Of the boxes and the points.
-            log_prior: Logarithm of the centre prior, from offsets (P, 2) in strides and labels (P,).
+            log_prior: Logarithm of the centre prior, from offsets (P, 2) in strides, labels (M,), box (P,).
             ignored: (B, T) bool, points that train nothing; None for none.
 
         Returns:
@@ -222,7 +222,7 @@ class _Part:
         """Logarithm of G."""
         point, stride = self._batch.points[self._point].split((2, 1), 1)
         offset = (point - (self.true_boxes[:, :2] + self.true_boxes[:, 2:]) / 2) / stride
-        return self._batch.log_prior(offset, self._labels)
+        return self._batch.log_prior(offset, self._batch.labels, self.box)
 
     @property
     def log_probability(self) -> Tensor:

@@ -16,6 +16,7 @@ from mmengine.config import Config
 from mmdet_kpheads.cli import check_dataset, demo, digits, show_assignment, test, train
 from mmdet_kpheads.compat.configs import configs_root
 from mmdet_kpheads.datasets.digits import CLASSES
+from mmdet_kpheads.datasets.truth import ImageTruth
 from mmdet_kpheads.errors import InputError
 
 pytest.importorskip('sklearn')
@@ -159,7 +160,22 @@ def test_check_dataset_counts_and_draws(capsys):
     check_dataset.main([CONFIG, '--read-images', '--show-dir', 'truth', '--number', '2'])
     text = capsys.readouterr().out
     assert '8 images' in text and 'zero: ' in text and 'share class and centre cell at stride 4' in text
-    assert len(list(Path('truth').glob('*.png'))) == 2
+    pictures = [cv2.imread(str(path)) for path in Path('truth').glob('*.png')]
+    assert len(pictures) == 2
+    for picture in pictures:
+        assert picture is not None
+        boxes, heat = picture[:, :384], picture[:, -384:]  # 64 px enlarged, and a gap between both
+        assert picture.shape == (384, 2 * 384 + 4, 3)
+        assert heat[..., 2].max() > boxes[..., 2].mean() and abs(boxes.astype(int) - heat.astype(int)).mean() > 5
+
+
+def test_target_map_is_one_at_each_centre_and_follows_the_size():
+    image = ImageTruth(Path('x.jpg'), (64, 32), [[8, 8, 24, 24], [40, 4, 56, 20], [float('nan'), 0, 1, 1]], list('abc'))
+    for longer_side, scale in ((None, 1), (128, 2)):
+        heat = check_dataset.target_map(image, 4, longer_side)
+        assert heat.shape == (8 * scale, 16 * scale) and heat.max() == 1
+        assert heat[4 * scale, 4 * scale] == 1 and heat[3 * scale, 12 * scale] == 1
+        assert (heat == 1).sum() == 2
 
 
 def test_check_dataset_fails_on_what_cannot_be_trained(capsys):
