@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test test-fast test-slow test-overfit format check bench clean
+.PHONY: demo test test-fast test-slow test-overfit test-gpu format check bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/python tools/demo.py --head $(HEAD)
@@ -24,6 +24,10 @@ test-slow: $(INSTALLED)
 # Each head learns eight images by heart: AP50 above 0.95.
 test-overfit: $(INSTALLED)
 	$(BIN)/python -m pytest -m overfit
+
+# What needs a CUDA device; without one it is skipped.
+test-gpu: $(INSTALLED)
+	$(BIN)/python -m pytest -m cuda
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .

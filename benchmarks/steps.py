@@ -15,11 +15,25 @@ from .contract import compared, peak_memory_mb, timed
 from .scenes import metas, random_truth, total
 
 LEARNING_RATE = 1e-4
-# config, size of the input in pixels, images on a CPU, images on a GPU, boxes an image, what mmdet calls the head
+BOXES = 20  # in each image
+ON_CPU, ON_GPU = 'cpu', 'cuda'
+# config, what mmdet calls the head, and by device the images and their size: a CPU has small ones, to take minutes
 DETECTORS = {
-    'CenterNet-R18': ('centernet/centernet_r18_8xb16-140e_coco.py', (512, 512), 2, 32, 20, 'CenterNetHead'),
-    'CornerNet-R18': ('cornernet/cornernet_r18_8xb16-140e_coco.py', (512, 512), 2, 32, 20, 'CornerHead'),
-    'AutoAssign-R50': ('autoassign/autoassign_r50_8xb2-1x_coco.py', (800, 1088), 1, 8, 20, 'AutoAssignHead'),
+    'CenterNet-R18': (
+        'centernet/centernet_r18_8xb16-140e_coco.py',
+        'CenterNetHead',
+        {ON_CPU: (2, (512, 512)), ON_GPU: (32, (512, 512))},
+    ),
+    'CornerNet-R18': (
+        'cornernet/cornernet_r18_8xb16-140e_coco.py',
+        'CornerHead',
+        {ON_CPU: (1, (512, 512)), ON_GPU: (32, (512, 512))},
+    ),
+    'AutoAssign-R50': (
+        'autoassign/autoassign_r50_8xb2-1x_coco.py',
+        'AutoAssignHead',
+        {ON_CPU: (1, (480, 640)), ON_GPU: (8, (800, 1088))},
+    ),
 }
 
 
@@ -96,13 +110,13 @@ class Timed:
 
 def rows(device: torch.device) -> Iterator[dict[str, Any]]:
     """Training and inference of each detector."""
-    for name, (config, size, on_cpu, on_gpu, boxes, mmdet_head) in DETECTORS.items():
-        images = on_gpu if device.type == 'cuda' else on_cpu
+    for name, (config, mmdet_head, sizes) in DETECTORS.items():
+        images, size = sizes[device.type]
         inputs = torch.randn(images, 3, *size, generator=torch.Generator().manual_seed(0)).to(device)
-        truth = samples(images, boxes, size, device)
+        truth = samples(images, BOXES, size, device)
         sides = {side: Timed(build(config, head, device), inputs, truth) for side, head in
                  (('ours', None), ('mmdet', mmdet_head))}  # fmt: skip
-        shape = f'{images} images {size[0]} x {size[1]}, {boxes} boxes'
+        shape = f'{images} images {size[0]} x {size[1]}, {BOXES} boxes'
         for what, step, part in (
             ('training step', 'train', 'head_in_training'),
             ('inference', 'predict', 'head_in_prediction'),

@@ -9,8 +9,11 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ..decoding.detections import Detections
-from ..ops import soft_nms_batch
+from ..functional.blocks import reads_are_free
+from ..ops import class_nms, soft_nms_batch
 from .options import rescale_factors
+
+OWN_NMS_OPTIONS = {'type', 'iou_threshold', 'offset', 'class_agnostic'}
 
 
 @torch.compiler.disable  # from here on the sizes are values of the device: one break for the compiler, not many
@@ -31,7 +34,7 @@ def to_instances(
         extent_px: (B, 4) image inside the input.
         rescale: Return boxes in pixels of the original image.
         nms: mmcv's NMS options, or None for no NMS. Soft-NMS runs on the whole batch on its own device, and only as far
-            as boxes are wanted; other kinds are mmcv's.
+            as boxes are wanted; so does plain NMS on a CPU; the rest is mmcv's.
         max_per_img: Boxes an image at most; all if not positive.
         min_side_px: Boxes need a longer width and height than this, in the image's own pixels.
 
@@ -63,8 +66,14 @@ def _one_image(
     boxes: Tensor, scores: Tensor, labels: Tensor, valid: Tensor, nms: Mapping[str, Any] | None, max_per_img: int
 ) -> InstanceData:
     boxes, scores, labels = boxes[valid], scores[valid], labels[valid]
+    limit = max(0, max_per_img)
     if nms is not None and len(boxes):
-        kept, keep = batched_nms(boxes, scores.contiguous(), labels, dict(nms))
-        boxes, scores, labels = kept[:, :4], kept[:, 4], labels[keep]
-    limit = max_per_img if max_per_img > 0 else len(boxes)
-    return InstanceData(bboxes=boxes[:limit], scores=scores[:limit], labels=labels[:limit])
+        if reads_are_free(boxes.device) and set(nms) <= OWN_NMS_OPTIONS and nms['type'] == 'nms':
+            options = {key: value for key, value in nms.items() if key != 'type'}
+            keep = class_nms(boxes, scores, labels, limit=limit, **options)  # ends with the last box that is wanted
+            boxes, scores, labels = boxes[keep], scores[keep], labels[keep]
+        else:
+            kept, keep = batched_nms(boxes, scores.contiguous(), labels, dict(nms))
+            boxes, scores, labels = kept[:, :4], kept[:, 4], labels[keep]
+    boxes, scores, labels = (part[: limit or None] for part in (boxes, scores, labels))
+    return InstanceData(bboxes=boxes, scores=scores, labels=labels)

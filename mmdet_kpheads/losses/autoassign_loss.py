@@ -27,7 +27,7 @@ from ..ground_truth import GroundTruth
 from ..targets.point_pairs import Pairs, PointGrid, PointPairs
 from .normaliser import normaliser
 
-PAIRS_AT_ONCE = 1 << 19  # whose graph is kept, some 0.2 GB; of more, each part is worked out again in backward
+PAIRS_AT_ONCE = 1 << 19  # whose graph is kept; of more, each part is worked out again in backward, to bound the memory
 
 LogPrior = Callable[[Tensor, Tensor, Tensor], Tensor]
 

@@ -5,8 +5,8 @@ comes back in the input's dtype.
 """
 
 from .deform_conv import deform_conv2d
-from .nms import nms
+from .nms import class_nms, nms
 from .roi_align import roi_align
 from .soft_nms import soft_nms, soft_nms_batch
 
-__all__ = ['deform_conv2d', 'nms', 'roi_align', 'soft_nms', 'soft_nms_batch']
+__all__ = ['class_nms', 'deform_conv2d', 'nms', 'roi_align', 'soft_nms', 'soft_nms_batch']

@@ -9,7 +9,7 @@ from .boxes import checked, overlaps
 BLOCK = 256  # boxes settled at a time: 256 x 256 overlaps are cheap, and the rest shrinks between blocks
 
 
-def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0) -> Tensor:
+def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0, limit: int = 0) -> Tensor:
     """Keep each box that no kept box of a higher score overlaps by more than the threshold.
 
     Exactly the greedy result; of equal scores the lower index comes first. One host sync a block.
@@ -19,6 +19,7 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0) ->
         scores: (N,).
         iou_threshold: A box is dropped if its overlap is above this; equal stays.
         offset: 0, or 1 if a box includes its last pixel: its width is then ``x2 - x1 + 1``.
+        limit: End with so many kept boxes; 0 for all.
 
     Returns:
         (K,) int64 indices of the kept boxes by falling score.
@@ -28,16 +29,47 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0) ->
     """
     boxes, scores = checked(boxes.detach(), scores.detach(), offset)
     if offset == 0 and (kernels := torchvision_ops(boxes.device.type)):
-        return kernels.nms(boxes, scores, iou_threshold)
+        return kernels.nms(boxes, scores, iou_threshold)[: limit or None]
     rest = scores.argsort(descending=True, stable=True)
-    kept = [rest[:0]]
+    kept, number = [rest[:0]], 0
     while len(rest):
         head, rest = rest[:BLOCK], rest[BLOCK:]
         above = overlaps(boxes[head], boxes[head], offset) > iou_threshold
         head = head[_greedy(above)]
         kept.append(head)
+        number += len(head)
+        if 0 < limit <= number:
+            break
         rest = rest[~(overlaps(boxes[head], boxes[rest], offset) > iou_threshold).any(0)]
-    return torch.cat(kept)
+    return torch.cat(kept)[: limit or None]
+
+
+def class_nms(
+    boxes: Tensor,
+    scores: Tensor,
+    labels: Tensor,
+    iou_threshold: float,
+    offset: int = 0,
+    class_agnostic: bool = False,
+    limit: int = 0,
+) -> Tensor:
+    """:func:`nms` of each class by itself: as in mmcv, boxes of a class are moved away from those of the others.
+
+    Args:
+        boxes: (N, 4) xyxy.
+        scores: (N,).
+        labels: (N,) class of each box.
+        iou_threshold: As in :func:`nms`, likewise the next.
+        offset: 0 or 1.
+        class_agnostic: Let boxes of different classes drop one another.
+        limit: As in :func:`nms`.
+
+    Returns:
+        (K,) int64 indices of the kept boxes by falling score.
+    """
+    if len(boxes) and not class_agnostic:
+        boxes = boxes + (labels * (boxes.max() + 1))[:, None]
+    return nms(boxes, scores, iou_threshold, offset, limit)
 
 
 def _greedy(above: Tensor) -> Tensor:

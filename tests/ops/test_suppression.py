@@ -1,7 +1,8 @@
 import pytest
 import torch
+from mmcv.ops import batched_nms
 
-from mmdet_kpheads.ops import nms, soft_nms
+from mmdet_kpheads.ops import class_nms, nms, soft_nms
 
 from . import reference
 
@@ -126,3 +127,25 @@ def test_errors():
         nms(boxes, scores, 0.5, offset=2)
     with pytest.raises(ValueError, match=r"method must be one of .*got 'cubic'"):
         soft_nms(boxes, scores, method='cubic')
+
+
+@pytest.mark.parametrize('limit', [1, 7, 100, 1000])
+def test_nms_ends_with_the_boxes_that_are_wanted(limit):
+    generator = torch.Generator().manual_seed(0)
+    corner = torch.rand(700, 2, generator=generator) * 100
+    boxes = torch.cat((corner, corner + torch.rand(700, 2, generator=generator) * 30), 1)
+    scores = torch.rand(700, generator=generator)
+    torch.testing.assert_close(nms(boxes, scores, 0.5, limit=limit), nms(boxes, scores, 0.5)[:limit])
+
+
+@pytest.mark.parametrize('class_agnostic', [False, True])
+def test_class_nms_is_mmcvs(class_agnostic):
+    generator = torch.Generator().manual_seed(1)
+    corner = torch.rand(300, 2, generator=generator) * 60
+    boxes = torch.cat((corner, corner + 5 + torch.rand(300, 2, generator=generator) * 30), 1)
+    scores, labels = torch.rand(300, generator=generator), torch.randint(4, (300,), generator=generator)
+    _, expected = batched_nms(boxes, scores, labels, dict(type='nms', iou_threshold=0.4), class_agnostic)
+    found = class_nms(boxes, scores, labels, 0.4, class_agnostic=class_agnostic)
+    torch.testing.assert_close(found, expected)
+    assert 10 < len(found) < 300
+    assert class_nms(boxes[:0], scores[:0], labels[:0], 0.4).shape == (0,)

@@ -1,0 +1,76 @@
+"""What the benchmarks store, and the arithmetic that they show; times are measured there, never asserted here."""
+
+import json
+
+import pytest
+import torch
+
+from mmdet_kpheads.compat.configs import configs_root
+
+jsonschema = pytest.importorskip('jsonschema')
+FOLDER = configs_root().parent / 'benchmarks'
+if not FOLDER.is_dir():
+    pytest.skip('benchmarks are in the repository, not in the wheel', allow_module_level=True)
+
+from benchmarks import contract, growth, heads, scenes  # noqa: E402
+
+CPU = torch.device('cpu')
+RESULTS = sorted(FOLDER.glob('results/*.json'))
+
+
+def row(**more):
+    side = dict(median_ms=2.0, q1_ms=1.0, q3_ms=3.0, repeats=7)
+    return dict(what='loss', size='1 image', ours=dict(side), mmdet=dict(side, median_ms=8.0), ratio=4.0) | more
+
+
+@pytest.mark.parametrize('path', RESULTS, ids=lambda path: path.stem)
+def test_stored_results_keep_the_schema(path):
+    document = json.loads(path.read_text())
+    jsonschema.validate(document, contract.SCHEMA)
+    assert path.stem.startswith(document['benchmark'])
+    for entry in document['rows']:
+        if 'ratio' in entry:
+            ratio = entry['mmdet']['median_ms'] / entry['ours']['median_ms']
+            assert entry['ratio'] == pytest.approx(ratio)
+
+
+def test_there_are_results_of_every_benchmark():
+    from benchmarks.__main__ import SUITE
+
+    assert {path.stem for path in RESULTS} >= {f'{name}_cpu' for name in SUITE}
+
+
+@pytest.mark.parametrize('broken', [{'extra': 1}, {'ours': {'median_ms': 1.0}}, {'what': None}])
+def test_a_row_that_breaks_the_schema_is_not_saved(broken, tmp_path, monkeypatch):
+    monkeypatch.setattr(contract, 'RESULTS', tmp_path)
+    monkeypatch.setattr(contract, 'COPY_MB', 1)
+    assert contract.save('test', [row()], CPU).is_file()
+    with pytest.raises(jsonschema.ValidationError):
+        contract.save('broken', [row(**broken)], CPU)
+    assert not (tmp_path / 'broken_cpu.json').exists()
+
+
+def test_slope_is_the_exponent_of_the_upper_half():
+    assert growth.slope([1, 10, 100, 1000], [5.0, 5.0, 50.0, 500.0]) == pytest.approx(1.0)
+    assert growth.slope([1, 10, 100, 1000], [1.0, 3.0, 3.0, 3.0]) == pytest.approx(0.0)
+
+
+def test_table_leaves_out_what_no_row_has():
+    text = contract.table([row(), row(note='slow')])
+    assert text.splitlines()[0] == '| what | size | ours ms | mmdet ms | ratio | note |'
+    assert '| loss | 1 image | 2 | 8 | 4 | slow |' in text
+
+
+def test_counts_are_those_of_other_devices():
+    """Reads are counted where a CPU would read for free; the host waits nowhere in our loss."""
+    scene = scenes.centernet_scene(1, 3, CPU, 16)
+    ours, theirs = heads.centernet_heads()
+    few = contract.counts(scenes.training_of(ours, scene), CPU)
+    many = contract.counts(scenes.training_of(ours, scenes.centernet_scene(1, 30, CPU, 16)), CPU)
+    assert few == many and few['reads'] == 0 and few['kernels'] > 50
+    assert contract.counts(scenes.training_of(theirs, scene, probability=True), CPU)['reads'] > 0
+
+
+def test_memory_of_a_call_is_found():
+    peak = contract.peak_memory_mb(lambda: torch.ones(40 << 18).sum(), CPU)  # 40 MiB
+    assert 35 < peak < 80
