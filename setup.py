@@ -7,7 +7,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-CARRIED = ('configs', 'tools')
+CARRIED = ('configs', 'tools')  # and model-index.yml, which lists the recipes for OpenMMLab's tools
 
 
 class BuildWithConfigs(build_py):
@@ -21,6 +21,7 @@ class BuildWithConfigs(build_py):
         for folder in CARRIED:
             target = Path(self.build_lib) / 'mmdet_kpheads' / '.mim' / folder
             shutil.copytree(ROOT / folder, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns('__pycache__'))
+        shutil.copy(ROOT / 'model-index.yml', target.parent)
 
 
 setup(cmdclass={'build_py': BuildWithConfigs})

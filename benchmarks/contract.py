@@ -160,7 +160,13 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Rows as Markdown; a column that no row fills is left out."""
+    """Rows as Markdown."""
+    header, *lines = cells(rows)
+    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in (header, ['---'] * len(header), *lines))
+
+
+def cells(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """Names of the columns, then the cells of each row; a column that no row fills is left out."""
     columns: dict[str, Callable[[dict], Any]] = {
         'what': lambda row: row['what'],
         'size': lambda row: row['size'],
@@ -174,9 +180,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         'note': lambda row: row.get('note'),
     }
     filled = {name: read for name, read in columns.items() if any(read(row) is not None for row in rows)}
-    lines = ['| ' + ' | '.join(filled) + ' |', '|---' * len(filled) + '|']
-    lines += ['| ' + ' | '.join(_cell(read(row)) for read in filled.values()) + ' |' for row in rows]
-    return '\n'.join(lines)
+    return [list(filled), *([_cell(read(row)) for read in filled.values()] for row in rows)]
 
 
 def _pair(row: dict[str, Any], key: str) -> str | None:

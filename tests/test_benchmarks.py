@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from mmdet_kpheads.compat.configs import configs_root
+from tests.tables import require_table
 
 jsonschema = pytest.importorskip('jsonschema')
 FOLDER = configs_root().parent / 'benchmarks'
 if not FOLDER.is_dir():
     pytest.skip('benchmarks are in the repository, not in the wheel', allow_module_level=True)
 
-from benchmarks import contract, growth, heads, scenes  # noqa: E402
+from benchmarks import contract, goals, growth, heads, scenes  # noqa: E402
 
 CPU = torch.device('cpu')
 RESULTS = sorted(FOLDER.glob('results/*.json'))
@@ -48,6 +49,27 @@ def test_a_row_that_breaks_the_schema_is_not_saved(broken, tmp_path, monkeypatch
     with pytest.raises(jsonschema.ValidationError):
         contract.save('broken', [row(**broken)], CPU)
     assert not (tmp_path / 'broken_cpu.json').exists()
+
+
+def rows_of(name):
+    return json.loads((FOLDER / f'results/{name}_cpu.json').read_text())['rows']
+
+
+@pytest.mark.parametrize('name', ['heads', 'growth', 'steps', 'parts', 'data', 'compiled'])
+def test_tables_of_the_docs_are_the_stored_results(name):
+    header, *rows = contract.cells(rows_of(name))
+    require_table('benchmarks.md', name, header, rows)
+
+
+def test_table_of_the_goals():
+    require_table('benchmarks.md', 'goals', goals.COLUMNS, goals.against_goals(rows_of('heads')))
+
+
+def test_a_goal_is_met_or_missed():
+    found = [row(what=what, size=size, ratio=float(goal)) for what, size, goal in goals.GOALS]
+    found[0]['ratio'] -= 0.1
+    lines = goals.against_goals(found)
+    assert [line[-1] for line in lines] == ['**missed**'] + ['met'] * (len(lines) - 1)
 
 
 def test_slope_is_the_exponent_of_the_upper_half():

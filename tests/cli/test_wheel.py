@@ -37,6 +37,7 @@ def python(tmp_path_factory):
     (wheel,) = folder.glob('*.whl')
     names = zipfile.ZipFile(wheel).namelist()
     assert 'mmdet_kpheads/.mim/configs/centernet/centernet_r18_custom.py' in names
+    assert {'mmdet_kpheads/.mim/model-index.yml', 'mmdet_kpheads/.mim/configs/centernet/metafile.yml'} <= set(names)
     assert 'mmdet_kpheads/.mim/tools/train.py' in names and not any('__pycache__' in name for name in names)
     subprocess.run([sys.executable, '-m', 'venv', '--without-pip', str(folder / 'venv')], check=True)
     (site,) = (folder / 'venv').glob('lib/python*/site-packages')
