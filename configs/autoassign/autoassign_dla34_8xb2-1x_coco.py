@@ -10,5 +10,6 @@ model = dict(
     backbone=dict(
         _delete_=True,
         type='mmdet_kpheads.DLA',
+        norm_eval=True,  # two images a GPU are too few for statistics of their own
         init_cfg=dict(type='Pretrained', checkpoint='http://dl.yf.io/dla/models/imagenet/dla34-ba72cf86.pth')),
     neck=dict(in_channels=[64, 128, 256, 512]))

@@ -3,8 +3,9 @@
 #   python tools/test.py centernet/centernet_dla34-dcnv2_8xb16-230e-mstest_coco.py CHECKPOINT --tta
 #   python tools/train.py centernet/centernet_dla34-dcnv2_8xb16-230e-mstest_coco.py
 #
-# Expected AP: 41.7 on COCO val2017 (CenterNet repository, readme/MODEL_ZOO.md); ours is not measured. For another model
-# copy tta_model and tta_pipeline into a delta of its config.
+# Expected AP: 41.7 on COCO val2017 (CenterNet repository, readme/MODEL_ZOO.md), where the maps of image and mirror image
+# are averaged at each scale and the scales merged by soft-NMS; here soft-NMS merges all ten. Ours is not measured. For
+# another model copy tta_model and tta_pipeline into a delta of its config.
 _base_ = './centernet_dla34-dcnv2_8xb16-230e_coco.py'
 
 # Each scale and its mirror image; the flip comes before the padding, so that the border is that of the flipped image.

@@ -1,4 +1,5 @@
-# The recipe of CenterNet's repository on PASCAL VOC 2007 + 2012, 384 x 384: resdcn_18.
+# CenterNet with ResNet-18 on PASCAL VOC 2007 + 2012, 384 x 384, after CenterNet's repository (resdcn_18): its optimiser,
+# schedule, Gaussian radius, statistics and test; the training transforms are ours.
 #
 #   python tools/train.py centernet/centernet_r18-dcnv2_1xb32-70e_voc0712-384.py
 #   python tools/test.py centernet/centernet_r18-dcnv2_1xb32-70e_voc0712-384.py CHECKPOINT --tta
@@ -14,5 +15,6 @@ model = dict(
     # the repository applies ImageNet's RGB statistics to BGR images (src/lib/datasets/dataset/pascal.py)
     data_preprocessor=dict(bgr_to_rgb=False),
     neck=dict(use_dcn=True),
-    bbox_head=dict(num_classes=20, ignore_regions=True))  # difficult objects are no background
+    # difficult objects are no background, as in our other VOC configs and unlike there
+    bbox_head=dict(num_classes=20, radius='legacy', ignore_regions=True))
 tta_pipeline = {{_base_.test_pipeline}}

@@ -1,4 +1,5 @@
-# The recipe of CenterNet's repository (resdcn_18): Adam, and BGR images with its statistics of COCO.
+# CenterNet with ResNet-18 and deformable convolutions after CenterNet's repository (resdcn_18): its optimiser, schedule,
+# Gaussian radius, statistics of BGR images and test; the training transforms are ours.
 #
 #   python tools/train.py centernet/centernet_r18-dcnv2_4xb28-140e_coco.py
 #   python tools/test.py centernet/centernet_r18-dcnv2_4xb28-140e_coco.py CHECKPOINT --tta
@@ -15,6 +16,6 @@ model = dict(
     data_preprocessor=dict(
         mean=[104.0136177, 114.0342201, 119.91659325], std=[73.6027614, 69.8908182, 70.91507925], bgr_to_rgb=False),
     neck=dict(use_dcn=True),
-    bbox_head=dict(num_classes=80))
+    bbox_head=dict(num_classes=80, radius='legacy'))
 train_dataloader = dict(batch_size=28)
 tta_pipeline = {{_base_.test_pipeline}}

@@ -1,4 +1,5 @@
-# CenterNet with ResNet-18 and transposed convolutions alone: res_18 of CenterNet's repository.
+# CenterNet with ResNet-18 and transposed convolutions alone: the model res_18 of CenterNet's repository, with the schedule
+# of its resdcn_18.
 #
 #   python tools/train.py centernet/centernet_r18-deconv_4xb28-140e_coco.py
 #   python tools/test.py centernet/centernet_r18-deconv_4xb28-140e_coco.py CHECKPOINT --tta

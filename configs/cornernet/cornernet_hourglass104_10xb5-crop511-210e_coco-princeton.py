@@ -6,7 +6,8 @@
 #   python tools/test.py cornernet/cornernet_hourglass104_10xb5-crop511-210e_coco-princeton.py cornernet_princeton.pth --tta
 #   python tools/train.py cornernet/cornernet_hourglass104_10xb5-crop511-210e_coco-princeton.py
 #
-# Expected AP: 42.2 on COCO test-dev with flips and scales (abstract of the paper); ours is not measured.
+# Expected AP: 42.2 on COCO test-dev with flips and scales (abstract of the paper); --tta here flips at one scale. Ours is
+# not measured.
 _base_ = './cornernet_hourglass104_10xb5-crop511-210e_coco.py'
 
 # db/coco.py of the repository, times 255

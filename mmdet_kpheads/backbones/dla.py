@@ -133,6 +133,7 @@ class DLA(BaseModule):
         depths: Depth of the trees; of the first two levels the number of convolutions.
         out_indices: Levels that are returned; level l has stride 2 ** l.
         norm_cfg: Normalisation.
+        norm_eval: Keep batch norms in evaluation mode in training: for few images a GPU.
         init_cfg: mmengine's initialisation config; None for the authors' random weights.
 
     Raises:
@@ -145,9 +146,11 @@ class DLA(BaseModule):
         depths: Sequence[int] = TREE_DEPTHS,
         out_indices: Sequence[int] = (2, 3, 4, 5),
         norm_cfg: dict = BATCH_NORM,
+        norm_eval: bool = False,
         init_cfg: dict | list | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg or INIT_CFG)
+        self.norm_eval = norm_eval
         if len(channels) != len(CHANNELS) or len(depths) != len(CHANNELS):
             raise ValueError(f'DLA has six levels, but got channels={tuple(channels)} and depths={tuple(depths)}')
         if not out_indices or not set(out_indices) <= set(range(len(channels))):
@@ -162,6 +165,14 @@ class DLA(BaseModule):
             else:
                 layer = Tree(depth, before, after, stride, norm_cfg, joins_input=level > 2)
             self.add_module(f'level{level}', layer)
+
+    def train(self, mode: bool = True) -> 'DLA':
+        """Training mode, but for the batch norms with ``norm_eval``."""
+        super().train(mode)
+        for module in self.modules():
+            if self.norm_eval and isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Feature maps of ``out_indices``, (B, channels, H / 2 ** level, W / 2 ** level).

@@ -35,14 +35,14 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def target_map(image: ImageTruth, stride: int, longer_side: int | None) -> np.ndarray:
-    """What a centre head is trained to see: the Gaussians of all objects, of any class, (H, W) in [0, 1].
+    """What CenterNetHead with its default radius is trained to see: Gaussians of all objects, (H, W) in [0, 1].
 
     Args:
         image: The image.
         stride: Pixels of the network input per cell.
         longer_side: What the longer side is resized to; None for the size as it is.
     """
-    scale = longer_side / max(image.size) if longer_side else 1.0
+    scale = longer_side / max(1, *image.size) if longer_side else 1.0
     cells = tuple(max(1, math.ceil(side * scale / stride)) for side in image.size[::-1])  # height, width
     frame = MapFrame(torch.Size((1, 1, *cells)), (cells[0] * stride, cells[1] * stride), DEFAULT_MIN_OVERLAP['exact'])
     boxes = torch.tensor(image.boxes, dtype=torch.float32).reshape(-1, 4) * scale
@@ -53,7 +53,7 @@ def target_map(image: ImageTruth, stride: int, longer_side: int | None) -> np.nd
 
 
 def draw(truth: Truth, folder: Path, number: int, stride: int, longer_side: int | None) -> None:
-    """Write the first images that can be read as PNG files: with their boxes, and under what a head is to see."""
+    """Write the first images that can be read as PNG files: with their boxes, and under the target of a centre head."""
     folder.mkdir(parents=True, exist_ok=True)
     for image in [image for image in truth.images if image.path.is_file()][:number]:
         pixels, factor = read_enlarged(image.path)

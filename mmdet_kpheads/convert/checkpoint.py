@@ -13,6 +13,7 @@ from .sources import SOURCES, Rule, Source
 WRAPPERS = ('state_dict', 'model')  # under which repositories keep the weights
 DATA_PARALLEL = 'module.'  # nn.DataParallel puts it before every name
 BIAS = '.conv.bias'
+SCALE = r'bbox_head\.scales\.\d\.scale'  # one number, which cvpods keeps as a tensor of shape (1,)
 
 
 class Converted(NamedTuple):
@@ -65,13 +66,13 @@ def convert(checkpoint: Mapping[str, Any], ignore: str | None = None) -> Convert
         elif ours is None:
             left_out.append(name)
         else:
-            weights[ours] = value
+            weights[ours] = value.reshape(()) if re.fullmatch(SCALE, ours) else value
     if unknown:
         raise InputError(
             f'{source.name}: {len(unknown)} names are not known, {listed(unknown)}; nothing was written. If the model '
             'does not need them, leave them out with --ignore PATTERN'
         )
-    return Converted(weights, source.name, left_out, _fold_biases(weights))
+    return Converted(weights, source.name, left_out, _fold_biases(weights) if source.folds_biases else [])
 
 
 def _weights_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -18,11 +18,13 @@ class Source(NamedTuple):
         name: How the report calls it.
         marks: Patterns; a checkpoint is of this source if each matches some name.
         rules: What its names become.
+        folds_biases: Its convolutions have a bias in front of a batch norm where ours have none.
     """
 
     name: str
     marks: tuple[str, ...]
     rules: tuple[Rule, ...]
+    folds_biases: bool = False
 
 
 def _less(template: str, first: int = 1) -> Callable[[re.Match], str]:
@@ -183,14 +185,16 @@ CVPODS: tuple[Rule, ...] = (  # res2 is layer1, fpn_lateral3 is lateral_convs.0,
 MMDET: tuple[Rule, ...] = (
     (r'ema_.*', None),  # mmdet 2.x: the running averages beside the weights
     (r'data_preprocessor\..*', None),
-    (r'((?:backbone|neck)\..*conv)_offset\.(weight|bias)', r'\1.conv_offset.\2'),  # deformable, before mmcv 1.0
+    # deformable convolutions before mmcv 1.0: conv_offset stood beside the convolution, not in it
+    (r'((?:backbone|neck)\..*\.conv\d?\.conv_offset\..*)', r'\1'),
+    (r'((?:backbone|neck)\..*\.conv\d?)_offset\.(weight|bias)', r'\1.conv_offset.\2'),
     (r'((?:backbone|neck|bbox_head)\..*)', r'\1'),
 )
 
 SOURCES = (
     Source(
         'xingyizhou/CenterNet, dla (deformable)', (r'base\.base_layer\..*', r'ida_up\..*', r'hm\..*'),
-        DLA_BACKBONE + DEFORMABLE_LAYERS + CENTERNET_HEAD,
+        DLA_BACKBONE + DEFORMABLE_LAYERS + CENTERNET_HEAD, folds_biases=True,
     ),
     Source(
         'xingyizhou/CenterNet, dlav0 (plain)', (r'base\.base_layer\..*', r'dla_up\..*\.node_1\.0\..*', r'hm\..*'),
@@ -198,7 +202,7 @@ SOURCES = (
     ),
     Source(
         'xingyizhou/CenterNet, resdcn', (r'deconv_layers\.0\.conv_offset_mask\..*', r'hm\..*'),
-        RESNET_BACKBONE + DEFORMABLE_NECK + CENTERNET_HEAD,
+        RESNET_BACKBONE + DEFORMABLE_NECK + CENTERNET_HEAD, folds_biases=True,
     ),
     Source(
         'xingyizhou/CenterNet, res', (r'deconv_layers\.0\.weight', r'hm\..*'),

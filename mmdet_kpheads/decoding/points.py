@@ -3,6 +3,7 @@
 Shape legend: B images, C classes, H x W cells of a level, M boxes.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -51,7 +52,7 @@ def _decode_level(level: PointLevel, extent_px: Tensor, score_thr: float, nms_pr
     height, width = level.class_logits.shape[-2:]
     cells = height * width
     logits = level.class_logits.masked_fill(~_inside(level, extent_px), -torch.inf)
-    best, index = top_cells(logits, nms_pre if nms_pre > 0 else logits[0].numel())  # (B, M)
+    best, index = top_cells(logits, nms_pre if nms_pre > 0 else math.prod(logits.shape[1:]))  # (B, M)
     probability = best.sigmoid()
     label, cell = index // cells, index % cells
     objectness = gather_cells(level.objectness_logits, cell)[..., 0].float().sigmoid()

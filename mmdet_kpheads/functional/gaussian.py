@@ -59,16 +59,21 @@ def check_radius_options(mode: str, min_overlap: float) -> None:
         raise ValueError(f'min_overlap must lie between 0 and 1, but got {min_overlap}')
 
 
-@torch.compiler.assume_constant_result
 def largest_radius(map_size: tuple[int, int], min_overlap: float, mode: str) -> int:
     """Radius of a box as large as the map: no box inside the map has a larger one (the roots grow with h and w)."""
-    return _largest_radius(map_size, min_overlap, mode)
+    height, width = (len(range(side)) for side in map_size)  # numbers, where torch.compile has symbols for sizes
+    return _constant_radius(height, width, min_overlap, mode)
+
+
+@torch.compiler.assume_constant_result
+def _constant_radius(height: int, width: int, min_overlap: float, mode: str) -> int:
+    return _largest_radius(height, width, min_overlap, mode)
 
 
 @functools.cache
-def _largest_radius(map_size: tuple[int, int], min_overlap: float, mode: str) -> int:
-    height, width = (torch.tensor(float(side), device='cpu') for side in map_size)
-    return max(0, math.floor(float(gaussian_radius(height, width, min_overlap, mode))))
+def _largest_radius(height: int, width: int, min_overlap: float, mode: str) -> int:
+    sides = (torch.tensor(float(side), device='cpu') for side in (height, width))
+    return max(0, math.floor(float(gaussian_radius(*sides, min_overlap, mode))))
 
 
 class Gaussians(NamedTuple):

@@ -68,7 +68,7 @@ def _one_image(
     boxes, scores, labels = boxes[valid], scores[valid], labels[valid]
     limit = max(0, max_per_img)
     if nms is not None and len(boxes):
-        if reads_are_free(boxes.device) and set(nms) <= OWN_NMS_OPTIONS and nms['type'] == 'nms':
+        if reads_are_free(boxes.device) and set(nms) <= OWN_NMS_OPTIONS and nms.get('type', 'nms') == 'nms':
             options = {key: value for key, value in nms.items() if key != 'type'}
             keep = class_nms(boxes, scores, labels, limit=limit, **options)  # ends with the last box that is wanted
             boxes, scores, labels = boxes[keep], scores[keep], labels[keep]

@@ -22,8 +22,8 @@ def corner_pool(x: Tensor, direction: str) -> Tensor:
     Where equal values meet, the gradient goes to the one nearest to the cell that reads it, as ``torch.cummax`` does;
     CornerNet's own op gave it to the farthest. After a ReLU the ties are at 0, where neither reaches a weight.
 
-    Along the height on a CPU, whole rows are compared at once: 1.2 to 2.7 times as fast as ``torch.cummax`` with
-    backward (benchmarks/corner_pool.py), and one byte a cell is kept in place of an int64 index. Along the width the
+    Along the height on a CPU, whole rows are compared at once: 1.7 to 2 times as fast as ``torch.cummax`` with
+    backward (benchmarks/parts.py), and one byte a cell is kept in place of an int64 index. Along the width the
     same way was up to twice slower, and narrower indices cost time too; elsewhere each row would be a kernel launch.
 
     Args:

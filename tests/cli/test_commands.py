@@ -187,7 +187,9 @@ def test_check_dataset_fails_on_what_cannot_be_trained(capsys):
 
 def test_accumulation_and_running_averages_of_weights():
     """mmengine's, by config alone; what is saved and tested are the averages."""
-    hooks = "custom_hooks = [dict(type='EMAHook', momentum=0.01, priority=49)]"
+    average = "dict(type='EMAHook', ema_type='ExpMomentumEMA', momentum=0.0002, update_buffers=True, priority=49)"
+    checks = ("dict(type='mmdet_kpheads.ClassCheckHook')", "dict(type='mmdet_kpheads.GroundTruthCheckHook')")
+    hooks = f'custom_hooks = [{", ".join((*checks, average))}]'
     Path('ema.py').write_text(f"_base_ = '{configs_root() / CONFIG}'\n{hooks}\n")
     train.main(['ema.py', '--work-dir', 'ema', '--cfg-options', *SHORT, 'optim_wrapper.accumulative_counts=2'])
     saved = torch.load('ema/epoch_1.pth', weights_only=True)

@@ -1,10 +1,15 @@
 """Every carried config builds, and keeps the promises that all of them make."""
 
+from copy import deepcopy
+
+import cv2
+import numpy as np
 import pytest
 import torch
-from mmdet.registry import DATASETS, MODELS
+from mmdet.registry import DATASETS, MODELS, TRANSFORMS
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
+from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 
 from mmdet_kpheads.compat.configs import configs_root
@@ -28,6 +33,16 @@ def config_of(name):
 @pytest.fixture(params=NAMES)
 def cfg(request):
     return config_of(request.param)
+
+
+@pytest.fixture(scope='module')
+def image(tmp_path_factory):
+    """What a data set gives: a file of 96 x 128 pixels with two objects."""
+    path = tmp_path_factory.mktemp('image') / 'image.png'
+    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 255, (96, 128, 3), dtype=np.uint8))
+    boxes = ([10.0, 12.0, 60.0, 80.0], [40.0, 30.0, 120.0, 90.0])
+    instances = [dict(bbox=box, bbox_label=0, ignore_flag=0) for box in boxes]
+    return dict(img_id=0, img_path=str(path), height=96, width=128, instances=instances)
 
 
 def inner(dataset):
@@ -86,6 +101,16 @@ def test_detections_are_limited_by_one_number_that_the_evaluator_reaches(cfg):
 def test_scale_factor_is_packed(cfg):
     for loader in (cfg.val_dataloader, cfg.test_dataloader):
         assert 'scale_factor' in inner(loader.dataset).pipeline[-1].meta_keys
+
+
+def test_every_pipeline_takes_an_image(cfg, image):
+    """Training, test, and the pipeline of --tta where there is one."""
+    np.random.seed(0)  # noqa: NPY002  (what mmcv's transforms draw from)
+    pipelines = [inner(cfg.train_dataloader.dataset).pipeline, inner(cfg.test_dataloader.dataset).pipeline]
+    for steps in (*pipelines, *([cfg.tta_pipeline] if 'tta_pipeline' in cfg else [])):
+        result = Compose([TRANSFORMS.build(step) for step in steps])(deepcopy(image))
+        inputs = result['inputs'] if isinstance(result['inputs'], list) else [result['inputs']]
+        assert all(tensor.ndim == 3 and tensor.shape[0] == 3 for tensor in inputs)
 
 
 def test_learning_rate_follows_the_batch_and_gradients_are_clipped(cfg):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from mmdet.registry import MODELS
 
+from mmdet_kpheads.cli.convert_checkpoint import check_fit
 from mmdet_kpheads.convert import convert
 from mmdet_kpheads.errors import InputError
 from tests.reference import authors
@@ -14,6 +15,14 @@ STACKED = dict(depth=2, dims=(16, 16, 24), blocks=(1, 1, 2), stacks=2)
 BACKBONES = dict(
     dla=dict(type='mmdet_kpheads.DLA', channels=CHANNELS),
     resnet=dict(type='ResNet', depth=18, base_channels=8, stem_channels=8, norm_eval=False),
+    deformable=dict(  # mmdet's BasicBlock takes no deformable convolution
+        type='ResNet',
+        depth=50,
+        base_channels=8,
+        stem_channels=8,
+        dcn=dict(type='DCNv2', deform_groups=1, fallback_on_stride=False),
+        stage_with_dcn=(False, True, True, True),
+    ),
     hourglass=dict(
         type='HourglassNet',
         downsample_times=2,
@@ -149,6 +158,7 @@ def test_converted_weights_give_the_same_outputs(name):
     converted = convert({'epoch': 7, 'state_dict': saved})
     assert converted.source == name
     model = detector(*ours).eval()
+    check_fit(model, converted.weights, name)  # as the command does: shape by shape
     model.load_state_dict(converted.weights, strict=True)
     image = torch.randn(2, 3, PX, PX)
     with torch.no_grad():
@@ -177,15 +187,30 @@ def test_report_tells_what_was_left_out_and_folded():
 @pytest.mark.parametrize('name', ['xingyizhou/CenterNet, resdcn', 'princeton-vl/CornerNet'])
 def test_checkpoints_of_mmdet_are_taken_by_name(name):
     _, ours = MODELS_OF[name]
-    model = detector(*ours)
-    state = model.state_dict()
-    old = {key.replace('.conv_offset.', '_offset.'): value for key, value in state.items()}
+    backbone, neck, head = ours
+    if name.endswith('resdcn'):
+        backbone = 'deformable'
+    model = detector(backbone, neck, head)
+    now = model.state_dict()
+    old = {key.replace('.conv_offset.', '_offset.'): value for key, value in now.items()}
     old['ema_backbone_conv1_weight'] = torch.ones(1)
-    converted = convert({'meta': {}, 'state_dict': old})
-    assert converted.source == 'mmdet'
-    assert converted.left_out == ['ema_backbone_conv1_weight']
-    assert set(converted.weights) == set(state)
-    model.load_state_dict(converted.weights, strict=True)
+    assert (set(old) & set(now) != set(now)) == (backbone == 'deformable')
+    for saved, left_out in ((now, []), (old, ['ema_backbone_conv1_weight'])):
+        converted = convert({'meta': {}, 'state_dict': saved})
+        assert (converted.source, converted.left_out, converted.folded) == ('mmdet', left_out, [])
+        check_fit(model, converted.weights, name)
+        assert all(torch.equal(value, now[key]) for key, value in converted.weights.items())
+
+
+@pytest.mark.usefixtures('mmdet_scope')
+def test_biases_before_a_norm_stay_where_the_model_has_them():
+    """AutoAssign's towers have a bias in front of their norm."""
+    _, (backbone, neck, head) = MODELS_OF['Megvii-BaseDetection/AutoAssign (cvpods)']
+    with pytest.warns(UserWarning, match='group normalisation'):
+        model = detector(backbone, neck, head | dict(norm_cfg=dict(type='BN')))
+    converted = convert({'state_dict': model.state_dict()})
+    assert not converted.folded
+    check_fit(model, converted.weights, 'BN')
 
 
 def test_what_is_not_known_is_refused_by_name():

@@ -218,6 +218,16 @@ def test_bad_options_are_named(options, error, text):
         build(**options)
 
 
+def test_nms_without_a_type_is_plain_nms():
+    heat, size, offset = flat(*random_maps(1, CLASSES, CELLS))
+    plain, typed = (
+        build(test_cfg=dict(nms=options)).predict_by_feat(heat, size, offset, metas(1, SIZE))[0]
+        for options in (dict(iou_threshold=0.3), dict(type='nms', iou_threshold=0.3))
+    )
+    torch.testing.assert_close(plain.bboxes, typed.bboxes)
+    assert 0 < len(plain) < len(build().predict_by_feat(heat, size, offset, metas(1, SIZE))[0])
+
+
 # ---- several levels ----
 
 

@@ -66,6 +66,20 @@ def test_other_numbers_of_boxes_need_no_new_graph(name):
     assert len(seen) > 6  # else it would say nothing
 
 
+@pytest.mark.parametrize('name', HEAT_MAP_HEADS)
+def test_another_size_of_the_map_is_another_graph(name):
+    """The largest Gaussian window follows the map."""
+    head = small_head(name)
+    counter = CompileCounterWithBackend('eager')
+    compiled = torch.compile(head.loss_by_truth, backend=counter, fullgraph=True)
+    for px in (64, 96, 128, 64):
+        maps = [[level.detach() for level in levels] for levels in head(features_of(name, 2, 0, px // 4))]
+        truth = GroundTruth.from_instances([well_formed(3, CLASSES, px)] * 2, metas(2, px), CLASSES, 'test')
+        expected = summed(head.loss_by_truth(*maps, truth, (px, px)))
+        torch.testing.assert_close(summed(compiled(*maps, truth, (px, px))), expected)
+    assert counter.frame_count <= 3
+
+
 @pytest.mark.parametrize('name', SMALL_HEADS)
 def test_decoding_is_one_graph_up_to_tensors_of_fixed_size(name):
     head, maps, _, img_metas = scene(name)

@@ -1,5 +1,5 @@
-# COCO 2017 as CenterNet's repository has it: colours vary in training, images are tested at their own size, in the middle
-# of black up to the next multiple of 32.
+# COCO 2017 tested as in CenterNet's repository: images at their own size, in the middle of black up to the next multiple
+# of 32. Trained on crops of at most 512 x 512, with colours that vary.
 _base_ = './coco.py'
 image_size = (512, 512)
 

@@ -1,44 +1,18 @@
-# PASCAL VOC 2007 + 2012 as CenterNet's repository has it: 512 x 512 for training, and for testing the longer side 512 in
-# the middle of a black square.
-_base_ = './voc0712.py'
+# PASCAL VOC 2007 + 2012 tested as in CenterNet's repository: the longer side 512, in the middle of a black square.
+# Trained on crops of at most 512 x 512, with colours that vary.
+_base_ = './voc0712_square_384.py'
 image_size = (512, 512)
 
-train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(
-        type='PhotoMetricDistortion',
-        brightness_delta=32,
-        contrast_range=(0.5, 1.5),
-        saturation_range=(0.5, 1.5),
-        hue_delta=18),
-    dict(type='RandomResize', scale=image_size, ratio_range=(0.6, 1.4), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=image_size, allow_negative_crop=True),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PackDetInputs'),
-]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=image_size, keep_ratio=True),
-    dict(
-        type='RandomCenterCropPad',  # in test mode it only pads; black is 0 before the normalisation
-        mean=[0, 0, 0],
-        std=[1, 1, 1],
-        to_rgb=True,
-        ratios=None,
-        border=None,
-        test_mode=True,
-        test_pad_mode=['size_divisor', 512]),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(
-        type='PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'border', 'instances')),
-]
+train_pipeline = _base_.train_pipeline
+train_pipeline[3].scale = image_size
+train_pipeline[4].crop_size = image_size
+test_pipeline = _base_.test_pipeline
+test_pipeline[1].scale = image_size
+test_pipeline[2].test_pad_mode = ['size_divisor', 512]
 
 # a list is taken as a whole: the data set's parts keep all but their pipeline
 train_dataloader = _base_.train_dataloader
 train_dataloader.dataset.dataset.datasets[0].pipeline = train_pipeline
 train_dataloader.dataset.dataset.datasets[1].pipeline = train_pipeline
-train_dataloader.batch_size = 32
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
