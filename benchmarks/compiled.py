@@ -20,8 +20,7 @@ def step_of(loss: Any, scene: Scene, truth: GroundTruth) -> Any:
     size = scene.metas[0]['batch_input_shape']
 
     def step() -> None:
-        for levels in scene.maps:
-            levels[0].grad = None
+        scene.clear()
         total(loss(*scene.maps, truth, size)).backward()
 
     return step

@@ -44,7 +44,7 @@ def timed(call: Call, device: torch.device) -> dict[str, float]:
         call()
         synchronise(device)
         samples.append((time.perf_counter() - start) * 1e3)
-    low, median, high = statistics.quantiles(samples, n=4)
+    low, median, high = statistics.quantiles(samples, n=4, method='inclusive')
     return {'median_ms': median, 'q1_ms': low, 'q3_ms': high, 'repeats': len(samples)}
 
 
@@ -59,9 +59,12 @@ def compared(
     return row | more
 
 
-def with_memory_and_counts(row: dict[str, Any], ours: Call, theirs: Call, device: torch.device) -> dict[str, Any]:
-    """The row with peak memory, kernels and device reads of each side."""
+def with_memory_and_counts(
+    row: dict[str, Any], ours: Call, theirs: Call, device: torch.device, clear: Call
+) -> dict[str, Any]:
+    """The row with peak memory, kernels and device reads of each side; ``clear`` drops what the last call left."""
     for side, call in (('ours', ours), ('mmdet', theirs)):
+        clear()
         row[side]['peak_mb'] = peak_memory_mb(call, device)
         row[side] |= counts(call, device)
     return row
@@ -90,6 +93,7 @@ def counts(call: Call, device: torch.device) -> dict[str, int]:
     activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device.type == 'cuda' else [])
     host_devices, blocks.HOST_DEVICES = blocks.HOST_DEVICES, set()
     try:
+        call()  # what is done once is done
         with _silent_stderr(), profile(activities=activities) as profiler:
             call()
     finally:
@@ -219,5 +223,7 @@ def _version(name: str) -> str | None:
 
 def _commit() -> str:
     git = ['git', '-C', str(HERE), 'rev-parse', '--short', 'HEAD']
-    found = subprocess.run(git, capture_output=True, text=True, check=False)
-    return found.stdout.strip() or 'unknown'
+    found = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    status = ['git', '-C', str(HERE), 'status', '--porcelain', '--', '..', ':!results']
+    changed = subprocess.run(status, capture_output=True, text=True, check=False).stdout.strip()
+    return (found or 'unknown') + ('-dirty' if changed else '')

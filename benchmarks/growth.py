@@ -25,6 +25,7 @@ def series(
         steps = [training_of(heads[0], content), training_of(heads[1], content, more.get('probability', False))]
         row = compared(what, f'{amount} {unit}', *steps, device, amount=amount)
         for side, step in zip(('ours', 'mmdet'), steps, strict=True):
+            content.clear()
             row[side]['peak_mb'] = peak_memory_mb(step, device)
         found.append(row)
     exponents = {side: slope([row['amount'] for row in found], [row[side]['median_ms'] for row in found])

@@ -82,7 +82,7 @@ def loss_rows(
     steps = [training_of(heads[0], scene), training_of(heads[1], scene, probability)]
     floor = floor_ms(scene.num_bytes(2), device)
     row = compared(f'{name} loss + backward', size, *steps, device, floor_ms=floor)
-    yield with_memory_and_counts(row, *steps, device)
+    yield with_memory_and_counts(row, *steps, device, scene.clear)
 
 
 def centernet_rows(device: torch.device) -> Iterator[dict[str, Any]]:

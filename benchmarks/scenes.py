@@ -24,6 +24,12 @@ class Scene(NamedTuple):
         """The maps without a gradient."""
         return [[level.detach() for level in levels] for levels in self.maps]
 
+    def clear(self) -> None:
+        """Drop the gradients."""
+        for levels in self.maps:
+            for level in levels:
+                level.grad = None
+
     def num_bytes(self, passes: int) -> int:
         """Bytes of all maps, moved so many times."""
         return passes * sum(level.numel() * level.element_size() for levels in self.maps for level in levels)
@@ -123,9 +129,7 @@ def training_of(head: Any, scene: Scene, probability: bool = False) -> Callable[
     forward = forward_of(head, scene, probability)
 
     def step() -> None:
-        for levels in scene.maps:
-            for level in levels:
-                level.grad = None
+        scene.clear()
         forward().backward()
 
     return step

@@ -17,22 +17,26 @@ from .scenes import metas, random_truth, total
 LEARNING_RATE = 1e-4
 BOXES = 20  # in each image
 ON_CPU, ON_GPU = 'cpu', 'cuda'
-# config, what mmdet calls the head, and by device the images and their size: a CPU has small ones, to take minutes
+# config, what mmdet calls the head, by device the images and their size (a CPU has small ones, to take minutes), and
+# whether a GPU computes in bfloat16
 DETECTORS = {
     'CenterNet-R18': (
         'centernet/centernet_r18_8xb16-140e_coco.py',
         'CenterNetHead',
         {ON_CPU: (2, (512, 512)), ON_GPU: (32, (512, 512))},
+        True,
     ),
     'CornerNet-R18': (
         'cornernet/cornernet_r18_8xb16-140e_coco.py',
         'CornerHead',
         {ON_CPU: (1, (512, 512)), ON_GPU: (32, (512, 512))},
+        True,
     ),
     'AutoAssign-R50': (
         'autoassign/autoassign_r50_8xb2-1x_coco.py',
         'AutoAssignHead',
         {ON_CPU: (1, (480, 640)), ON_GPU: (8, (800, 1088))},
+        False,  # mmdet's head calls binary_cross_entropy, which refuses autocast: float32 for both
     ),
 }
 
@@ -65,10 +69,11 @@ def samples(images: int, boxes: int, size: tuple[int, int], device: torch.device
 class Timed:
     """Runs a training step or an inference of a detector, and its head's part of it alone."""
 
-    def __init__(self, model: Any, inputs: torch.Tensor, truth: list[DetDataSample]) -> None:
+    def __init__(self, model: Any, inputs: torch.Tensor, truth: list[DetDataSample], half: bool) -> None:
         self.model, self.inputs, self.truth = model, inputs, truth
         self.optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE)
-        self.precision = torch.autocast(inputs.device.type, torch.bfloat16, enabled=inputs.device.type == 'cuda')
+        enabled = half and inputs.device.type == 'cuda'
+        self.precision = torch.autocast(inputs.device.type, torch.bfloat16, enabled=enabled)
 
     def train(self) -> None:
         """Forward, targets, losses, backward, update."""
@@ -110,11 +115,11 @@ class Timed:
 
 def rows(device: torch.device) -> Iterator[dict[str, Any]]:
     """Training and inference of each detector."""
-    for name, (config, mmdet_head, sizes) in DETECTORS.items():
+    for name, (config, mmdet_head, sizes, half) in DETECTORS.items():
         images, size = sizes[device.type]
         inputs = torch.randn(images, 3, *size, generator=torch.Generator().manual_seed(0)).to(device)
         truth = samples(images, BOXES, size, device)
-        sides = {side: Timed(build(config, head, device), inputs, truth) for side, head in
+        sides = {side: Timed(build(config, head, device), inputs, truth, half) for side, head in
                  (('ours', None), ('mmdet', mmdet_head))}  # fmt: skip
         shape = f'{images} images {size[0]} x {size[1]}, {BOXES} boxes'
         for what, step, part in (

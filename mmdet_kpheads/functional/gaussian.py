@@ -72,8 +72,8 @@ def _constant_radius(height: int, width: int, min_overlap: float, mode: str) -> 
 
 @functools.cache
 def _largest_radius(height: int, width: int, min_overlap: float, mode: str) -> int:
-    sides = (torch.tensor(float(side), device='cpu') for side in (height, width))
-    return max(0, math.floor(float(gaussian_radius(*sides, min_overlap, mode))))
+    tall, wide = (torch.tensor(float(side), device='cpu') for side in (height, width))
+    return max(0, math.floor(float(gaussian_radius(tall, wide, min_overlap, mode))))
 
 
 class Gaussians(NamedTuple):
