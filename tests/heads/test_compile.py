@@ -95,6 +95,7 @@ def test_decoding_is_one_graph_up_to_tensors_of_fixed_size(name):
         torch.testing.assert_close(ours.labels, theirs.labels)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures('mmdet_scope')
 @pytest.mark.parametrize('head', ['CenterNetHead', 'CornerNetHead'])
 @pytest.mark.parametrize('mode', ['loss', 'predict'])
