@@ -11,15 +11,8 @@ _base_ = [
 
 crop_size = (512, 512)
 
-train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(
-        type='PhotoMetricDistortion',
-        brightness_delta=32,
-        contrast_range=(0.5, 1.5),
-        saturation_range=(0.5, 1.5),
-        hue_delta=18),
+train_pipeline = _base_.train_pipeline
+train_pipeline[3:5] = [
     dict(
         type='RandomCenterCropPad',  # works on raw values, so it pads with black before the normalisation
         crop_size=crop_size,
@@ -29,8 +22,6 @@ train_pipeline = [
         to_rgb=True,
         test_pad_mode=None),
     dict(type='Resize', scale=crop_size, keep_ratio=True),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PackDetInputs'),
 ]
 
 model = dict(data_preprocessor=dict(pad_size_divisor=1), bbox_head=dict(num_classes=80))  # the transforms pad

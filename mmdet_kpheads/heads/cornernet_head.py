@@ -235,7 +235,10 @@ class CornerNetHead(BaseDenseHead):
         truth: GroundTruth,
         input_size: tuple[int, int],
     ) -> dict[str, Any]:
-        """Losses from what :meth:`forward` returned and ground truth as tensors: one graph for ``torch.compile``."""
+        """Losses from what :meth:`forward` returned and ground truth as tensors: one graph for ``torch.compile``.
+
+        The maps are those of :meth:`loss_by_feat`; ``input_size`` is (height, width) of the network input in pixels.
+        """
         targets = self._targets(truth, tl_heats[0].shape, input_size)
         levels = zip(
             map(CornerMaps, tl_heats, tl_embs, tl_offs), map(CornerMaps, br_heats, br_embs, br_offs), strict=True

@@ -1,22 +1,14 @@
 # COCO 2017 tested as in CenterNet's repository: images at their own size, in the middle of black up to the next multiple
 # of 32. Trained on crops of at most 512 x 512, with colours that vary.
 _base_ = './coco.py'
-image_size = (512, 512)
 
-train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(
-        type='PhotoMetricDistortion',
-        brightness_delta=32,
-        contrast_range=(0.5, 1.5),
-        saturation_range=(0.5, 1.5),
-        hue_delta=18),
-    dict(type='RandomResize', scale=image_size, ratio_range=(0.6, 1.4), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=image_size, allow_negative_crop=True),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PackDetInputs'),
-]
+train_pipeline = _base_.train_pipeline
+train_pipeline.insert(2, dict(
+    type='PhotoMetricDistortion',
+    brightness_delta=32,
+    contrast_range=(0.5, 1.5),
+    saturation_range=(0.5, 1.5),
+    hue_delta=18))
 test_pipeline = [
     dict(type='LoadImageFromFile', to_float32=True),
     dict(
