@@ -16,7 +16,7 @@ def log_center_prior(offset: Tensor, mean: Tensor, sigma: Tensor) -> Tensor:
     Returns:
         (...) logarithm.
     """
-    return log_gaussian(offset, mean, precision_of(sigma))
+    return log_gaussian(offset - mean, precision_of(sigma)).sum(-1)
 
 
 def precision_of(sigma: Tensor) -> Tensor:
@@ -24,6 +24,6 @@ def precision_of(sigma: Tensor) -> Tensor:
     return 0.5 / sigma.abs().clamp(min=MIN_SIGMA).square()
 
 
-def log_gaussian(offset: Tensor, mean: Tensor, precision: Tensor) -> Tensor:
-    """Logarithm of the prior, from :func:`precision_of` sigma instead of sigma."""
-    return -((offset - mean).square() * precision).sum(-1)
+def log_gaussian(distance: Tensor, precision: Tensor) -> Tensor:
+    """Logarithm of the prior along x and y, from offset - mean and :func:`precision_of` sigma."""
+    return -distance.square() * precision

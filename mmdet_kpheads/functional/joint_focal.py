@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from .blocks import map_blocks, reads_are_free
-from .one_pass import one_pass_sum
+from .one_pass import one_pass_sum_and_values
 
 NEAR_ONE = 0.9  # above it the difference 1 - q loses more than 1e-6
 
@@ -43,20 +43,45 @@ def _log_miss(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
     return torch.logaddexp((1 - weight).log(), weight.log() + background)
 
 
-def joint_focal_sum(class_logits: Tensor, objectness_logits: Tensor, weight: Tensor) -> Tensor:
+class SparseWeight(NamedTuple):
+    """A weight of 1, but at some cells; where a cell comes more than once its smallest weight counts."""
+
+    cells: Tensor  # (P,) int64 into the flat (B, C, T) map
+    values: Tensor  # (P,) in [0, 1]
+    ignored: Tensor | None = None  # (B, T) bool: points with weight 0 for every class
+
+    def dense(self, like: Tensor) -> Tensor:
+        """A float32 map of the shape of ``like`` (B, C, T)."""
+        weight = torch.ones_like(like, dtype=torch.float32, memory_format=torch.contiguous_format)
+        weight.view(-1).scatter_reduce_(0, self.cells, self.values, 'amin')
+        return weight if self.ignored is None else weight.masked_fill_(self.ignored[:, None], 0)
+
+
+def joint_focal_sum(class_logits: Tensor, objectness_logits: Tensor, weight: SparseWeight) -> tuple[Tensor, Tensor]:
     """Sum of :func:`joint_focal_loss`, value and gradients made in one pass; the weight gets no gradient.
 
+    The positive loss reads the class logits at the cells of the weight. They are returned here, since their gradient
+    then needs no map of its own.
+
+    Args:
+        class_logits: (B, C, T).
+        objectness_logits: (B, 1, T).
+        weight: Of every point and class.
+
     Returns:
-        Scalar sum.
+        Scalar sum, and the class logits at ``weight.cells``, (P,) float32.
     """
     if torch.compiler.is_compiling():  # the compiler fuses the plain formula by itself
-        return joint_focal_loss(class_logits, objectness_logits, weight).sum()
-    return one_pass_sum(lambda x, y: _sum(x, y, weight), class_logits, objectness_logits)
+        total = joint_focal_loss(class_logits, objectness_logits, weight.dense(class_logits)).sum()
+        return total, class_logits.flatten().index_select(0, weight.cells).float()
+    return one_pass_sum_and_values(
+        lambda x, y: _sum(x, y, weight.dense(x)), weight.cells, class_logits, objectness_logits
+    )
 
 
 def _sum(class_logits: Tensor, objectness_logits: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Sum and both gradients."""
-    class_slope = torch.empty_like(class_logits, dtype=torch.float32)
+    """Sum and both gradients. The gradient by the class logits takes the place of the weight."""
+    class_slope = weight
     objectness_slope = torch.zeros_like(objectness_logits, dtype=torch.float32)
     total = class_slope.new_zeros(())
     scratch: list[Tensor] = []
@@ -65,35 +90,35 @@ def _sum(class_logits: Tensor, objectness_logits: Tensor, weight: Tensor) -> tup
         if not scratch or scratch[0].shape != class_slope[block].shape:
             scratch = [torch.empty_like(class_slope[block]) for _ in range(3)]
         logits, objectness = class_logits[block].float(), objectness_logits[images].float()
-        loss, shared = _block_sum(logits, objectness, weight[block], class_slope[block], scratch)
+        loss, shared = _block_sum(logits, objectness, class_slope[block], scratch)
         total += loss
         objectness_slope[images] += shared
     return total, class_slope, objectness_slope
 
 
 def _block_sum(
-    class_logits: Tensor, objectness_logits: Tensor, weight: Tensor, class_slope: Tensor, scratch: list[Tensor]
+    class_logits: Tensor, objectness_logits: Tensor, weight: Tensor, scratch: list[Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Sum of the loss over a block and its slope by objectness logit; that by class logit goes to ``class_slope``.
+    """Sum of the loss over a block and its slope by objectness logit; that by class logit goes to ``weight``.
 
     With q = w P and l = log(1 - q): slope by log q is q^2 (q / (1 - q) - 2 l), and (log q)' = sigmoid(-logit) for
-    both logits. Every step writes to ``class_slope`` or to one of three maps of ``scratch``: memory that is new at each
+    both logits. Every step writes to ``weight`` or to one of three maps of ``scratch``: memory that is new at each
     block would cost more than the arithmetic.
     """
-    class_ = torch.sigmoid(class_logits, out=class_slope)
-    hit = torch.mul(class_, objectness_logits.sigmoid(), out=scratch[0]).mul_(weight)
+    class_ = torch.sigmoid(class_logits, out=scratch[0])
+    hit = torch.mul(class_, objectness_logits.sigmoid(), out=scratch[1]).mul_(weight)
     near = _near_one(hit, class_logits, objectness_logits, weight)
     if near is not None:
         hit[near.cells] = torch.where(near.counts, 0, hit[near.cells])
-    class_miss = class_slope.neg_().add_(1)  # sigmoid(-x) = 1 - sigmoid(x)
-    minus_hit = torch.neg(hit, out=scratch[1])
+    class_slope = torch.neg(class_, out=weight).add_(1)  # sigmoid(-x) = 1 - sigmoid(x)
+    minus_hit = torch.neg(hit, out=scratch[0])
     miss = torch.add(minus_hit, 1, out=scratch[2])
     log_miss = minus_hit.log1p_()
     ratio = torch.div(hit, miss, out=miss)
     square = hit.mul_(hit)
     loss = -torch.dot(square.flatten(), log_miss.flatten())
     slope = ratio.sub_(log_miss, alpha=2).mul_(square)
-    class_miss.mul_(slope)
+    class_slope.mul_(slope)
     if near is None:
         return loss, slope.sum(1, True) * (-objectness_logits).sigmoid()
     objectness_slope = slope.mul_((-objectness_logits).sigmoid())

@@ -20,23 +20,44 @@ def one_pass_sum(compute: Compute, *inputs: Tensor) -> Tensor:
         compute: Gives the scalar and its gradient by each input, float32 or float64.
         inputs: What the gradients are taken by.
     """
-    total: Tensor = _OnePassSum.apply(compute, *inputs)
+    total: Tensor = _OnePassSum.apply(compute, None, *inputs)[0]
     return total
+
+
+def one_pass_sum_and_values(compute: Compute, cells: Tensor, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """As :func:`one_pass_sum`, with the values of the first input at some cells.
+
+    What flows back to the values is added where the sum's gradient stands already, without a map of its own.
+
+    Args:
+        compute: As of :func:`one_pass_sum`.
+        cells: (P,) int64 into the first input, flat; a cell may come twice.
+        inputs: As of :func:`one_pass_sum`.
+
+    Returns:
+        The scalar, and (P,) values in the precision of the gradient.
+    """
+    total, values = _OnePassSum.apply(compute, cells, *inputs)
+    return total, values
 
 
 class _OnePassSum(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, compute: Compute, *inputs: Tensor) -> Tensor:
+    def forward(ctx: Any, compute: Compute, cells: Tensor | None, *inputs: Tensor) -> tuple[Tensor, Tensor | None]:
         total, *gradients = compute(*inputs)
+        values = None if cells is None else inputs[0].flatten().index_select(0, cells).to(gradients[0].dtype)
         ctx.gradients = gradients
         ctx.again = lambda: compute(*inputs)[1:]  # for a second backward: the first one gives its buffers away
+        ctx.cells = cells
         ctx.dtypes = [tensor.dtype for tensor in inputs]
-        return total
+        return total, values
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         gradients, ctx.gradients = ctx.gradients or ctx.again(), None
-        (scale,) = grads
+        scale, of_values = grads
         if not (reads_are_free(scale.device) and scale == 1):
             gradients = [gradient.mul_(scale) for gradient in gradients]
-        return (None, *[gradient.to(dtype) for gradient, dtype in zip(gradients, ctx.dtypes, strict=True)])
+        if ctx.cells is not None:
+            gradients[0].view(-1).scatter_add_(0, ctx.cells, of_values)
+        return (None, None, *[gradient.to(dtype) for gradient, dtype in zip(gradients, ctx.dtypes, strict=True)])

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ..functional.assignment import columns
 from ..functional.center_prior import log_gaussian, precision_of
 from ..registry import MODELS
 
@@ -47,10 +48,10 @@ class CenterPrior(nn.Module):
         """Logarithm of the prior weight of each pair, (P,) float32.
 
         Args:
-            offset: (P, 2) point - box centre in strides of the point's level.
+            offset: (2, P) point - box centre in strides of the point's level, x and y.
             labels: (M,) class of each box.
             box: (P,) the box of each pair.
         """
         of_class = torch.cat((self.mean.float(), precision_of(self.sigma.float())), 1)  # (C, 4)
-        mean, precision = of_class[labels].index_select(0, box).split(2, 1)  # (P, 2) each
-        return log_gaussian(offset, mean, precision)
+        mean, precision = columns(of_class[labels].t(), box).split(2)  # (2, P) each
+        return log_gaussian(offset - mean, precision).sum(0)

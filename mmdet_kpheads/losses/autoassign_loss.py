@@ -5,11 +5,12 @@ Shape legend: B images, C classes, N boxes, T points of all levels, P pairs, M =
 
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+from mmdet.models.losses import GIoULoss
 from torch import Tensor, nn
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import logsigmoid, pad
 from torch.utils.checkpoint import checkpoint
 
 from ..functional.assignment import (
@@ -19,10 +20,12 @@ from ..functional.assignment import (
     best_iou,
     box_sums,
     center_loss,
-    negative_weight,
+    columns,
+    inverse_miss,
     positive_loss,
 )
-from ..functional.joint_focal import joint_focal_sum
+from ..functional.giou import giou_loss
+from ..functional.joint_focal import SparseWeight, joint_focal_sum
 from ..ground_truth import GroundTruth
 from ..targets.point_pairs import Pairs, PointGrid, PointPairs
 from .normaliser import normaliser
@@ -73,23 +76,24 @@ class AutoAssignLoss(nn.Module):
             truth: The boxes.
             grid: The points.
             pairs: Of the boxes and the points.
-            log_prior: Logarithm of the centre prior, from offsets (P, 2) in strides, labels (M,), box (P,).
+            log_prior: Logarithm of the centre prior, from offsets (2, P) in strides, labels (M,), box (P,).
             ignored: (B, T) bool, points that train nothing; None for none.
 
         Returns:
             ``loss_pos``, ``loss_neg``, ``loss_center``.
         """
         batch = _Batch(predictions, truth, grid, pairs, log_prior, ignored)
-        ranges = BoxRanges.empty(len(batch.boxes), batch.boxes.device)
+        ranges = BoxRanges.empty(batch.boxes.shape[1], batch.boxes.device)
         for part in batch.parts():
-            ranges.include_(part.box, part.iou, part.log_prior.detach(), part.live)
-        weight = self._negative_weights(batch, ranges)
-        sums = self._box_sums(batch, ranges)
-        held = sums.points > 0
-        negative = joint_focal_sum(predictions.class_logits, predictions.objectness_logits, weight)
+            ranges.include_(part.box, part.inverse_miss, part.log_prior.detach())
+        negative, class_logits = joint_focal_sum(
+            predictions.class_logits, predictions.objectness_logits, self._negative_weight(batch, ranges)
+        )
+        sums = self._box_sums(batch, ranges, class_logits)
+        held = ranges.held[:-1]
         by_image = [values.view(truth.valid.shape) for values in (sums.prior, held)]
         return {
-            'loss_pos': positive_loss(sums).sum() * self.pos_weight / normaliser(held.sum(dtype=torch.float32)),
+            'loss_pos': positive_loss(sums, held).sum() * self.pos_weight / normaliser(held.sum(dtype=torch.float32)),
             'loss_neg': negative * self.neg_weight / normaliser(sums.prior.detach().sum()),
             'loss_center': center_loss(*by_image) * self.center_weight,
         }
@@ -103,46 +107,64 @@ class AutoAssignLoss(nn.Module):
         A point inside several objects shows the largest of its values, one inside none 0.
         """
         batch = _Batch(predictions, truth, grid, pairs, log_prior, None)
-        part = _Part(batch, pairs.slice(0, pairs.total))
-        log_weight = CONFIDENCE_SCALE * self._log_hit(part).exp() + part.log_prior
-        largest = log_weight.new_full((len(batch.boxes),), -torch.inf).scatter_reduce(0, part.box, log_weight, 'amax')
-        share = (log_weight - largest[part.box]).exp()
+        part = batch.part(0, pairs.total)
+        class_logits = predictions.class_logits.flatten().index_select(0, part.class_cell).float()
+        log_weight = CONFIDENCE_SCALE * self._log_hit(part, class_logits).exp() + part.log_prior
+        largest = log_weight.new_full(batch.labels.shape, -torch.inf).scatter_reduce(0, part.box, log_weight, 'amax')
+        share = (log_weight - largest.index_select(0, part.box)).exp()
         weights = predictions.boxes.new_zeros(predictions.boxes.shape[:2])
-        weights.view(-1).scatter_reduce_(0, part.image_point, share, 'amax')
+        weights.view(-1).scatter_reduce_(0, part.point, share, 'amax')
         return weights
 
-    def _negative_weights(self, batch: '_Batch', ranges: BoxRanges) -> Tensor:
-        """w-, (B, C, T): 1, and at a point inside objects of the class the smallest of theirs."""
-        weight = torch.ones_like(batch.predictions.class_logits, dtype=torch.float32)
-        for part in batch.parts():
-            values = negative_weight(part.iou, ranges.lowest[part.box], ranges.highest[part.box])
-            values = torch.where(part.live > 0, values, 1)
-            weight.view(-1).scatter_reduce_(0, part.class_cell, values, 'amin')
-        return weight if batch.ignored is None else weight.masked_fill_(batch.ignored[:, None], 0)
+    @torch.no_grad()
+    def _negative_weight(self, batch: '_Batch', ranges: BoxRanges) -> SparseWeight:
+        """w-: 1, and at a point inside objects of the class the smallest of theirs."""
+        cells = batch.labels.new_empty(batch.bounds[-1][-1])  # (P,)
+        values = batch.boxes.new_empty(cells.shape)
+        for (first, last), part in zip(batch.bounds, batch.parts(), strict=True):
+            cells[first:last] = part.class_cell
+            values[first:last] = ranges.negative_weight(part.box, part.inverse_miss)
+        return SparseWeight(cells, values, batch.ignored)
 
-    def _box_sums(self, batch: '_Batch', ranges: BoxRanges) -> BoxSums:
-        def of(part: _Part) -> BoxSums:
-            return box_sums(
-                part.box, len(batch.boxes), self._log_hit(part), part.log_prior, ranges.log_prior, part.live
+    def _box_sums(self, batch: '_Batch', ranges: BoxRanges, class_logits: Tensor) -> BoxSums:
+        """Sums over the pairs of each object, (B * N,) each."""
+
+        def of(part: _Part, class_logits: Tensor) -> BoxSums:
+            log_hit = self._log_hit(part, class_logits)
+            return box_sums(part.box, len(batch.labels), log_hit, part.log_prior, ranges.log_prior)
+
+        def of_slice(bounds: tuple[int, int], class_logits: Tensor) -> BoxSums:
+            return of(batch.part(*bounds), class_logits)  # made inside: a checkpoint keeps its arguments
+
+        if len(batch.bounds) == 1:
+            sums = of(next(batch.parts()), class_logits)
+        else:
+            slices = zip(batch.bounds, class_logits.split(PAIRS_AT_ONCE), strict=True)
+            sums = BoxSums.total(
+                [checkpoint(of_slice, *part, use_reentrant=False, preserve_rng_state=False) for part in slices]
             )
+        return BoxSums(*(values[:-1] for values in sums))
 
-        def of_slice(first: int, last: int) -> BoxSums:
-            return of(batch.part(first, last))  # made inside: a checkpoint keeps its arguments
+    def _log_hit(self, part: '_Part', class_logits: Tensor) -> Tensor:
+        """(P,) logarithm of P+ = P_cls P_obj P_loc, with P_loc = exp(-loss of the box)."""
+        return logsigmoid(class_logits) + logsigmoid(part.objectness) - self._box_loss(part.predicted, part.true_boxes)
 
-        bounds = batch.bounds
-        if len(bounds) == 1:
-            return of(next(batch.parts()))
-        parts = [checkpoint(of_slice, *part, use_reentrant=False, preserve_rng_state=False) for part in bounds]
-        return BoxSums.total(parts)
-
-    def _log_hit(self, part: '_Part') -> Tensor:
-        """(P,) logarithm of P+ = P_cls P_loc, with P_loc = exp(-loss of the box)."""
-        loss: Tensor = self.loss_bbox(part.predicted, part.true_boxes, reduction_override='none')
-        return part.log_probability - loss
+    def _box_loss(self, predicted: Tensor, boxes: Tensor) -> Tensor:
+        """``loss_bbox`` of each pair, from coordinates (4, P)."""
+        loss_bbox: Any = self.loss_bbox
+        if type(loss_bbox) is GIoULoss:
+            return giou_loss(predicted, boxes, loss_bbox.eps) * loss_bbox.loss_weight
+        if predicted.shape[1] == 0:
+            return predicted.sum(0)  # mmdet's losses drop the graph of no boxes
+        loss: Tensor = loss_bbox(predicted.t(), boxes.t(), reduction_override='none')
+        return loss
 
 
 class _Batch:
-    """Points, boxes and predictions of a batch, flat, and their pairs in parts."""
+    """Points, boxes and predictions of a batch, flat, and their pairs in parts.
+
+    One more box stands behind the last: pairs that do not count are given to it, and its sums are not used.
+    """
 
     def __init__(
         self,
@@ -154,18 +176,23 @@ class _Batch:
         ignored: Tensor | None,
     ) -> None:
         device = truth.boxes.device
-        self.predictions = predictions
+        _, classes, points = predictions.class_logits.shape
         self.log_prior = log_prior
         self.ignored = ignored
-        self.boxes = truth.boxes.flatten(0, 1)  # (M, 4)
-        self.labels = truth.labels.flatten()  # (M,)
-        self.boxes_per_image = truth.boxes.shape[1]
-        self.points = torch.cat((grid.points_px(device), grid.stride_px(device)[:, None]), 1)  # (T, 3) as x, y, stride
-        self.iou = best_iou(predictions.boxes.detach(), truth.boxes).flatten()  # (B * T,)
+        self.objectness = predictions.objectness_logits.flatten()  # (B * T,)
+        self.predicted = predictions.boxes.flatten(0, 1).t()  # (4, B * T)
+        self.boxes = pad(truth.boxes.flatten(0, 1), (0, 0, 0, 1)).t()  # (4, M + 1)
+        self.labels = pad(truth.labels.flatten(), (0, 1))  # (M + 1,)
+        self.points = torch.stack((*grid.points_px(device).t(), grid.stride_px(device))).repeat(1, len(truth.boxes))
+        image = torch.arange(len(truth.boxes), device=device)[:, None]
+        # what leads from a point in the flat (B, T) map to the class of the box in the flat (B, C, T) map
+        self.class_step = (image * (classes - 1) + truth.labels).flatten() * points
+        self.inverse_miss = inverse_miss(best_iou(predictions.boxes.detach(), truth.boxes)).flatten()  # (B * T,)
         self._pairs = pairs
-        total = max(pairs.total, 1)  # where there is no pair, one that does not count
-        self.bounds = [(first, min(first + PAIRS_AT_ONCE, total)) for first in range(0, total, PAIRS_AT_ONCE)]
-        self._only = self.part(0, total) if len(self.bounds) == 1 else None
+        self.bounds = [
+            (first, min(first + PAIRS_AT_ONCE, pairs.total)) for first in range(0, max(1, pairs.total), PAIRS_AT_ONCE)
+        ]
+        self._only = self.part(0, pairs.total) if len(self.bounds) == 1 else None
 
     def part(self, first: int, last: int) -> '_Part':
         """Pairs number ``first`` up to ``last``, without the last."""
@@ -181,61 +208,47 @@ class _Batch:
 
 
 class _Part:
-    """What some pairs read from the points and boxes of a batch; each thing is read once, (P, ...)."""
+    """What some pairs read from the points and boxes of a batch; each thing is read once, (..., P)."""
 
     def __init__(self, batch: _Batch, pairs: Pairs) -> None:
         self._batch = batch
-        self._exists = pairs.exists
-        self._point = pairs.point
-        self._image = pairs.box // batch.boxes_per_image
-        self.box = pairs.box
+        self._of_box = pairs.box
+        self.point = pairs.point
 
     @cached_property
-    def image_point(self) -> Tensor:
-        """Where the point stands in the flat (B, T) map."""
-        return self._image * len(self._batch.points) + self._point
+    def box(self) -> Tensor:
+        """Number of the box, the one behind the last where the point is ignored."""
+        ignored, last = self._batch.ignored, len(self._batch.labels) - 1
+        return self._of_box if ignored is None else torch.where(ignored.flatten()[self.point], last, self._of_box)
 
-    @cached_property
+    @property
     def class_cell(self) -> Tensor:
         """Where the point and the class of the box stand in the flat (B, C, T) map."""
-        classes, points = self._batch.predictions.class_logits.shape[1:]
-        return (self._image * classes + self._labels) * points + self._point
+        return self.point + self._batch.class_step.index_select(0, self._of_box)
 
     @cached_property
-    def live(self) -> Tensor:
-        """1, or 0 for pairs that do not count."""
-        ignored = self._batch.ignored
-        return (self._exists if ignored is None else self._exists & ~ignored.flatten()[self.image_point]).float()
-
-    @cached_property
-    def iou(self) -> Tensor:
-        """Best IoU of the predicted box with any object."""
-        return self._batch.iou[self.image_point]
+    def inverse_miss(self) -> Tensor:
+        """1 / (1 - best IoU of the predicted box with any object)."""
+        return self._batch.inverse_miss.index_select(0, self.point)
 
     @cached_property
     def true_boxes(self) -> Tensor:
-        """Objects, (P, 4)."""
-        return self._batch.boxes[self.box]
+        """Objects, (4, P)."""
+        return columns(self._batch.boxes, self.box)
 
     @cached_property
     def log_prior(self) -> Tensor:
         """Logarithm of G."""
-        point, stride = self._batch.points[self._point].split((2, 1), 1)
-        offset = (point - (self.true_boxes[:, :2] + self.true_boxes[:, 2:]) / 2) / stride
+        point, stride = columns(self._batch.points, self.point).split((2, 1))
+        offset = (point - (self.true_boxes[:2] + self.true_boxes[2:]) / 2) / stride  # (2, P)
         return self._batch.log_prior(offset, self._batch.labels, self.box)
 
     @property
-    def log_probability(self) -> Tensor:
-        """Logarithm of class probability x objectness."""
-        class_logits = self._batch.predictions.class_logits.flatten()[self.class_cell].float()
-        objectness = self._batch.predictions.objectness_logits.flatten()[self.image_point].float()
-        return logsigmoid(class_logits) + logsigmoid(objectness)
+    def objectness(self) -> Tensor:
+        """Objectness logits."""
+        return self._batch.objectness.index_select(0, self.point).float()
 
     @property
     def predicted(self) -> Tensor:
-        """Predicted boxes, (P, 4)."""
-        return self._batch.predictions.boxes.flatten(0, 1)[self.image_point]
-
-    @cached_property
-    def _labels(self) -> Tensor:
-        return self._batch.labels[self.box]
+        """Predicted boxes, (4, P)."""
+        return columns(self._batch.predicted, self.point)

@@ -3,14 +3,15 @@
 The points of a level form a regular grid, so the points inside a box are a rectangle of cells. Only the rectangles are
 kept; a pair is worked out from its number. Nothing of size points x boxes is made.
 
-Shape legend: B images, N boxes, L levels, T points of all levels, P pairs. Boxes are counted through the batch
-(B * N), points through the levels of an image (T).
+Shape legend: B images, N boxes, L levels, T points of all levels, P pairs, S = B * N * (L + 1) segments. Boxes are
+counted through the batch (B * N), points through the levels of an image and then through the batch (B * T).
 """
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from ..ground_truth import GroundTruth
 
@@ -49,11 +50,10 @@ class PointGrid(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """Some pairs."""
+    """Some pairs, in the order of their boxes."""
 
     box: Tensor  # (P,) int64 in [0, B * N)
-    point: Tensor  # (P,) int64 in [0, T)
-    exists: Tensor  # (P,) bool: False beyond the last pair
+    point: Tensor  # (P,) int64 in [0, B * T)
 
 
 class PointPairs(NamedTuple):
@@ -63,30 +63,28 @@ class PointPairs(NamedTuple):
     """
 
     total: int  # P, read from the device
-    ends: Tensor  # (B * N * (L + 1),) int64: pairs up to the end of each segment
-    counts: Tensor  # (B * N * (L + 1),) int64: pairs of each segment
-    first_cell: Tensor  # (B * N * (L + 1), 2) int64: x, y of the rectangle
-    columns: Tensor  # (B * N * (L + 1),) int64: width of the rectangle, at least 1
-    level_start: Tensor  # (L + 1,) int64: number of the first point of the level
-    level_width: Tensor  # (L + 1,) int64
+    ends: Tensor  # (S,) int64: pairs up to the end of each segment
+    counts: Tensor  # (S,) int64: pairs of each segment
+    first_point: Tensor  # (S,) int64: point in the corner of the rectangle
+    columns: Tensor  # (S,) int64: width of the rectangle, at least 1
+    skip: Tensor  # (S,) int64: points of the map between a row of the rectangle and the next
     forced: Tensor  # (B * N, k) int64: points given by force; used where a box holds none
     covered: Tensor  # (B, N) bool: boxes that hold a grid point
 
     def slice(self, first: int, last: int) -> Pairs:
-        """Pairs number ``first`` up to ``last``, without the last; a number beyond them gives the first point."""
-        index = torch.arange(first, last, device=self.ends.device)
-        segment = torch.searchsorted(self.ends, index, right=True).clamp(max=len(self.ends) - 1)
-        rank = index - (self.ends - self.counts)[segment]
-        levels = len(self.level_start)
-        box, level = segment // levels, segment % levels
-        columns = self.columns[segment]
-        x, y = self.first_cell[segment].unbind(-1)
-        point = self.level_start[level] + (y + rank // columns) * self.level_width[level] + x + rank % columns
+        """Pairs number ``first`` up to ``last``, without the last; there must be so many."""
+        ends = self.ends.clamp(first, last)
+        segment = torch.repeat_interleave(ends.diff(prepend=ends.new_full((1,), first)), output_size=last - first)
+        index = torch.arange(first, last, device=ends.device)
+        rank = index - (self.ends - self.counts).index_select(0, segment)
+        row = rank // self.columns.index_select(0, segment)
+        point = self.first_point.index_select(0, segment) + rank + row * self.skip.index_select(0, segment)
+        segments_per_box = len(self.ends) // max(1, len(self.forced))
+        box = segment // segments_per_box
         if self.forced.shape[1]:
             by_force = self.forced[box, rank.clamp(max=self.forced.shape[1] - 1)]
-            point = torch.where(level == levels - 1, by_force, point)
-        exists = index < self.ends[-1]
-        return Pairs(box, torch.where(exists, point, 0), exists)
+            point = torch.where(segment % segments_per_box == segments_per_box - 1, by_force, point)
+        return Pairs(box, point)
 
 
 def point_pairs(truth: GroundTruth, grid: PointGrid, forced_points: int = 0) -> PointPairs:
@@ -108,6 +106,9 @@ def point_pairs(truth: GroundTruth, grid: PointGrid, forced_points: int = 0) -> 
     y, rows = cells_between(y1, y2, strides, sizes[:, 0])
     inside = rows * columns * truth.valid[..., None]
     covered = inside.sum(-1) > 0
+    *level_starts, num_points = grid.starts
+    image_start = torch.arange(len(inside), device=device)[:, None, None] * num_points  # (B, 1, 1)
+    first_point = image_start + torch.tensor(level_starts).to(device, non_blocking=True) + y * sizes[:, 1] + x
     forced = _nearest_points(truth.boxes, grid, sizes, strides, forced_points)  # (B, N, k)
     num_forced = (forced >= 0).sum(-1) * (truth.valid & ~covered)
     counts = torch.cat((inside, num_forced[..., None]), -1).flatten()
@@ -116,11 +117,10 @@ def point_pairs(truth: GroundTruth, grid: PointGrid, forced_points: int = 0) -> 
         total=int(ends[-1]),
         ends=ends,
         counts=counts,
-        first_cell=_with_forced(torch.stack((x, y), -1), 0).flatten(0, 2),
-        columns=_with_forced(columns.clamp(min=1), 1).flatten(),
-        level_start=torch.tensor(grid.starts).to(device, non_blocking=True),
-        level_width=torch.cat((sizes[:, 1], sizes.new_ones(1))),
-        forced=forced.flatten(0, 1),
+        first_point=_with_forced(first_point),
+        columns=_with_forced(columns.clamp(min=1)),
+        skip=_with_forced(sizes[:, 1] - columns),
+        forced=(image_start + forced).flatten(0, 1),
         covered=covered,
     )
 
@@ -175,7 +175,6 @@ def _nearest_points(boxes: Tensor, grid: PointGrid, sizes: Tensor, strides: Tens
     return torch.where(nearest[..., :k] < torch.inf, point, -1)
 
 
-def _with_forced(per_level: Tensor, value: int) -> Tensor:
-    """(B, N, L, ...) with a constant in place of the forced segment behind the levels: (B, N, L + 1, ...)."""
-    spare = torch.full_like(per_level[:, :, :1], value)
-    return torch.cat((per_level, spare), 2)
+def _with_forced(of_levels: Tensor) -> Tensor:
+    """A value of each box and level (B, N, L), and 1 for the segment of the points given by force: (S,)."""
+    return pad(of_levels, (0, 1), value=1).flatten()

@@ -12,7 +12,8 @@ from mmdet_kpheads.functional.assignment import (
     best_iou,
     box_sums,
     center_loss,
-    negative_weight,
+    columns,
+    inverse_miss,
     positive_loss,
 )
 from mmdet_kpheads.functional.center_prior import log_center_prior
@@ -38,22 +39,22 @@ def test_best_iou_is_the_maximum_over_the_boxes_of_the_image(block, monkeypatch)
 def test_positive_loss_by_hand():
     """One box, two points with P+ = 0.5 and 0.2, G = 1 and 0.5."""
     hits, priors = torch.tensor([0.5, 0.2]), torch.tensor([1.0, 0.5])
-    sums = box_sums(torch.zeros(2).long(), 2, hits.log(), priors.log(), torch.zeros(2), torch.ones(2))
+    sums = box_sums(torch.zeros(2).long(), 2, hits.log(), priors.log(), torch.zeros(2))
     first, second = math.exp(1.5), 0.5 * math.exp(0.6)
     expected = -math.log((first * 0.5 + second * 0.2) / (first + second))
-    assert positive_loss(sums).tolist() == pytest.approx([expected, 0.0])
+    assert positive_loss(sums, torch.tensor([True, False])).tolist() == pytest.approx([expected, 0.0])
     assert sums.prior.tolist() == [1.5, 0.0]
-    assert sums.points.tolist() == [2.0, 0.0]
 
 
 def test_the_shift_cancels_and_saves_small_priors():
     """Points 200 sigma^2 away: exp would be 0 for all of them."""
     box, log_hit = torch.zeros(2).long(), torch.tensor([0.5, 0.2]).log().requires_grad_()
     log_prior = torch.tensor([-200.0, -200.7])
-    sums = box_sums(box, 1, log_hit, log_prior, torch.tensor([-200.0]), torch.ones(2))
-    near = box_sums(box, 1, log_hit, log_prior + 200, torch.zeros(1), torch.ones(2))
-    torch.testing.assert_close(positive_loss(sums), positive_loss(near))
-    positive_loss(sums).sum().backward()
+    sums = box_sums(box, 1, log_hit, log_prior, torch.tensor([-200.0]))
+    near = box_sums(box, 1, log_hit, log_prior + 200, torch.zeros(1))
+    held = torch.tensor([True])
+    torch.testing.assert_close(positive_loss(sums, held), positive_loss(near, held))
+    positive_loss(sums, held).sum().backward()
     assert log_hit.grad is not None
     assert (log_hit.grad < 0).any()
 
@@ -61,9 +62,9 @@ def test_the_shift_cancels_and_saves_small_priors():
 def test_sums_of_parts_add_up():
     box = torch.tensor([0, 0, 1, 1, 2])
     values = torch.rand(5).log(), torch.rand(5).log()
-    whole = box_sums(box, 3, *values, torch.zeros(3), torch.ones(5))
+    whole = box_sums(box, 3, *values, torch.zeros(3))
     parts = [
-        box_sums(box[part], 3, values[0][part], values[1][part], torch.zeros(3), torch.ones(len(box[part])))
+        box_sums(box[part], 3, values[0][part], values[1][part], torch.zeros(3))
         for part in (slice(0, 1), slice(1, 4), slice(4, 5))
     ]
     for total, expected in zip(BoxSums.total(parts), whole, strict=True):
@@ -71,13 +72,19 @@ def test_sums_of_parts_add_up():
 
 
 def test_negative_weights_of_a_box_run_from_0_to_1():
-    ious = torch.tensor([0.0, 0.5, 0.9])
-    ranges = BoxRanges.empty(2, ious.device)
-    ranges.include_(torch.zeros(3).long(), ious, torch.zeros(3), torch.ones(3))
-    weights = negative_weight(ious, ranges.lowest[0], ranges.highest[0])
-    torch.testing.assert_close(weights, torch.tensor([1.0, 8 / 9, 0.0]))  # 1 / (1 - IoU) = 1, 2, 10
-    ranges.include_(torch.ones(1).long(), torch.tensor([0.3]), torch.zeros(1), torch.ones(1))
-    assert negative_weight(torch.tensor([0.3]), ranges.lowest[1], ranges.highest[1]).item() == 0
+    first, value = torch.zeros(3).long(), inverse_miss(torch.tensor([0.0, 0.5, 0.9]))
+    ranges = BoxRanges.empty(3, value.device)
+    ranges.include_(first, value, torch.zeros(3))
+    torch.testing.assert_close(ranges.negative_weight(first, value), torch.tensor([1.0, 8 / 9, 0.0]))  # of 1, 2, 10
+    second, value = torch.ones(1).long(), inverse_miss(torch.tensor([0.3]))
+    ranges.include_(second, value, torch.zeros(1))
+    assert ranges.negative_weight(second, value).item() == 0
+    assert ranges.held.tolist() == [True, True, False]
+
+
+def test_columns():
+    table = torch.arange(6.0).view(2, 3)
+    assert columns(table, torch.tensor([2, 0, 2, 1])).tolist() == [[2, 0, 2, 1], [5, 3, 5, 4]]
 
 
 def test_center_loss_is_the_mean_over_images():

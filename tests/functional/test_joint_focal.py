@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmdet_kpheads.functional import blocks
-from mmdet_kpheads.functional.joint_focal import joint_focal_loss, joint_focal_sum
+from mmdet_kpheads.functional.joint_focal import SparseWeight, joint_focal_loss, joint_focal_sum
 
 
 def inputs(images=2, classes=3, points=50, spread=3.0):
@@ -15,6 +15,12 @@ def inputs(images=2, classes=3, points=50, spread=3.0):
     weight = torch.rand(images, classes, points)
     weight[0, :, :10], weight[1, 0] = 1, 0
     return logits.requires_grad_(), objectness.requires_grad_(), weight
+
+
+def sparse(weight):
+    """Every cell named, each twice: once with a larger weight."""
+    cells = torch.arange(weight.numel())
+    return SparseWeight(cells.repeat(2), torch.cat((weight.flatten(), weight.flatten() / 2 + 0.5)))
 
 
 def formula(logits, objectness, weight):
@@ -33,7 +39,7 @@ def test_equals_the_formula():
 def test_sum_and_gradients_equal_autograd(block, monkeypatch):
     monkeypatch.setattr(blocks, 'CPU_BLOCK_CELLS', block)
     logits, objectness, weight = inputs()
-    total = joint_focal_sum(logits, objectness, weight)
+    total, _ = joint_focal_sum(logits, objectness, sparse(weight))
     (total * 3).backward()
     double = [tensor.detach().double().requires_grad_() for tensor in (logits, objectness)]
     expected = formula(*double, weight.double()).sum()
@@ -50,7 +56,7 @@ def test_finite_for_any_logit(dtype, value):
     logits = torch.full((1, 80, 4), value, dtype=dtype, requires_grad=True)
     objectness = torch.full((1, 1, 4), value, dtype=dtype, requires_grad=True)
     weight = torch.tensor([0.0, 0.5, 1 - 2**-24, 1.0]).expand(1, 80, 4)
-    total = joint_focal_sum(logits, objectness, weight)
+    total, _ = joint_focal_sum(logits, objectness, sparse(weight))
     total.backward()
     assert total.isfinite()
     assert logits.grad.isfinite().all()
@@ -62,11 +68,55 @@ def test_finite_for_any_logit(dtype, value):
 def test_a_saturated_background_point_keeps_its_gradient(logit):
     """In float32 sigmoid(20) is 1: the plain formula would be a logarithm of 0."""
     logits = torch.full((1, 1, 1), logit, requires_grad=True)
-    total = joint_focal_sum(logits, torch.full((1, 1, 1), logit), torch.ones(1, 1, 1))
+    total, _ = joint_focal_sum(logits, torch.full((1, 1, 1), logit), sparse(torch.ones(1, 1, 1)))
     total.backward()
     assert total.item() == pytest.approx(logit - math.log(2), rel=1e-4)  # -log(2 exp(-logit))
     assert logits.grad.item() == pytest.approx(0.5, rel=1e-4)
 
 
 def test_no_points_give_zero():
-    assert joint_focal_sum(torch.zeros(0, 3, 5), torch.zeros(0, 1, 5), torch.ones(0, 3, 5)) == 0
+    total, values = joint_focal_sum(torch.zeros(0, 3, 5), torch.zeros(0, 1, 5), sparse(torch.ones(0, 3, 5)))
+    assert total == 0
+    assert values.shape == (0,)
+
+
+def test_a_weight_is_1_but_at_its_cells_and_0_at_ignored_points():
+    ignored = torch.tensor([[False, False, True], [False, True, False]])
+    weight = SparseWeight(torch.tensor([0, 9, 9, 2]), torch.tensor([0.5, 0.75, 0.25, 0.5]), ignored)
+    dense = weight.dense(torch.zeros(2, 2, 3, dtype=torch.float16))
+    assert dense.dtype == torch.float32
+    assert dense.tolist() == [[[0.5, 1, 0], [1, 1, 0]], [[1, 0, 1], [0.25, 0, 1]]]
+
+
+@pytest.mark.usefixtures('device_path')
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_the_values_at_the_cells_carry_their_own_gradient(dtype):
+    """The logits at the cells of the weight go on to another loss, here their squares; a cell may come twice."""
+    cells, values = torch.tensor([7, 100, 7, 299]), torch.tensor([0.5, 0.25, 0.75, 1.0])
+    weight = SparseWeight(cells, values)
+    results = []
+    for fast in (True, False):
+        logits, objectness, _ = inputs()
+        logits = (torch.linspace(-3, 3, logits.numel()).view(logits.shape)).to(dtype).requires_grad_()
+        objectness = torch.linspace(-2, 2, objectness.numel()).view(objectness.shape).to(dtype).requires_grad_()
+        if fast:
+            total, read = joint_focal_sum(logits, objectness, weight)
+        else:
+            total = joint_focal_loss(logits, objectness, weight.dense(logits)).sum()
+            read = logits.flatten()[cells].float()
+        (total * 0.5 + (read**2).sum() * 2).backward(retain_graph=True)
+        (total + read.sum()).backward()
+        results.append((total, read, logits.grad, objectness.grad))
+    close = dict(rtol=1e-5, atol=1e-6) if dtype == torch.float32 else dict(rtol=2e-2, atol=2e-2)
+    for a, b in zip(*results, strict=True):
+        assert a.dtype == b.dtype
+        torch.testing.assert_close(a, b, **close)
+
+
+def test_the_values_alone_have_their_gradient():
+    logits, objectness, _ = inputs()
+    weight = SparseWeight(torch.tensor([4, 4]), torch.tensor([0.5, 0.5]))
+    _, read = joint_focal_sum(logits, objectness, weight)
+    (alone,) = torch.autograd.grad(read.sum(), logits)
+    assert alone.flatten().nonzero().tolist() == [[4]]
+    assert alone.flatten()[4] == 2
