@@ -65,9 +65,10 @@ def test_any_box_gives_finite_losses_and_gradients(name, force_topk):
     assert all(level.grad.isfinite().all() for levels in maps for level in levels)
 
 
+@pytest.mark.parametrize('loss', ['GIoULoss', 'IoULoss', 'CIoULoss'])
 @pytest.mark.parametrize('counts', [(0, 0), (0, 3), (1, 1)])
-def test_every_parameter_gets_a_gradient(counts):
-    head = build()
+def test_every_parameter_gets_a_gradient(counts, loss):
+    head = build(loss_bbox=dict(type=loss, loss_weight=5.0))
     features = tuple(torch.randn(2, 4, 64 // stride or 1, 64 // stride or 1) for stride in STRIDES)
     truth = [well_formed(count, CLASSES, 64, seed) for seed, count in enumerate(counts)]
     summed(head.loss_by_feat(*head(features), truth, metas(2, 64))).backward()
@@ -210,6 +211,18 @@ def test_ignore_boxes():
     expected = losses_of(head, image, maps=maps, ignored=ignored)
     assert losses_of(head, image, maps=disturbed, ignored=ignored) == expected
     assert losses_of(build(), image, maps=disturbed, ignored=ignored) != losses_of(build(), image, maps=maps)
+
+
+def test_ignore_boxes_belong_to_their_image():
+    head = build(ignore_regions=True)
+    images = [instances([[10, 10, 50, 50]], [0]), instances([[4, 4, 70, 60], [60, 60, 100, 90]], [0, 2])]
+    ignored = [instances([[90, 90, 120, 120]], [0]), instances([[1, 1, 31, 31]], [0])]
+    maps = flat(maps_of(head, 2))
+    turned = [[level.flip(0) for level in levels] for levels in maps]
+    losses = losses_of(head, *images, maps=maps, ignored=ignored)
+    other = losses_of(head, *images[::-1], maps=turned, ignored=ignored[::-1])
+    for name, value in losses.items():
+        torch.testing.assert_close(value, other[name])
 
 
 def test_an_object_inside_an_ignore_box_does_not_count():
