@@ -110,15 +110,14 @@ def _block_sum(
     near = _near_one(hit, class_logits, objectness_logits, weight)
     if near is not None:
         hit[near.cells] = torch.where(near.counts, 0, hit[near.cells])
-    class_slope = torch.neg(class_, out=weight).add_(1)  # sigmoid(-x) = 1 - sigmoid(x)
-    minus_hit = torch.neg(hit, out=scratch[0])
+    minus_hit = torch.neg(hit, out=weight)
     miss = torch.add(minus_hit, 1, out=scratch[2])
     log_miss = minus_hit.log1p_()
     ratio = torch.div(hit, miss, out=miss)
     square = hit.mul_(hit)
     loss = -torch.dot(square.flatten(), log_miss.flatten())
     slope = ratio.sub_(log_miss, alpha=2).mul_(square)
-    class_slope.mul_(slope)
+    class_slope = torch.addcmul(slope, slope, class_, value=-1, out=weight)  # sigmoid(-x) = 1 - sigmoid(x)
     if near is None:
         return loss, slope.sum(1, True) * (-objectness_logits).sigmoid()
     objectness_slope = slope.mul_((-objectness_logits).sigmoid())
