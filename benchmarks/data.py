@@ -1,6 +1,8 @@
-"""Images a second that one process brings through the training transforms of each kind of recipe."""
+"""Images a second that one worker brings through the training transforms, and how long a step waits for them."""
 
+import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,12 +12,15 @@ import numpy as np
 import torch
 from mmdet.registry import TRANSFORMS
 from mmengine.config import Config
-from mmengine.dataset import Compose
+from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import DefaultScope
+from torch.utils.data import DataLoader, Dataset
 
 from mmdet_kpheads.compat.configs import configs_root
 
-from .contract import timed
+from .contract import synchronise, timed
+from .scenes import total
+from .steps import LEARNING_RATE, ON_CPU, ON_GPU, build
 
 IMAGE = (480, 640)  # height and width of COCO's usual image
 IMAGES, BOXES = 8, 7
@@ -28,6 +33,8 @@ RECIPES = (
     'autoassign/autoassign_r50_8xb2-1x_coco.py',
     'autoassign/autoassign_r50_8xb2-1x_voc0712.py',
 )
+WITH_STEPS = ('centernet/centernet_r18_8xb16-140e_coco.py', 'centernet/centernet_r18_8xb16-crop512-140e_coco.py')
+BATCH = {ON_CPU: 2, ON_GPU: 32}
 
 
 def inner(dataset: Any) -> Any:
@@ -56,25 +63,74 @@ def items(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
+class Pictures(Dataset):
+    """The items again and again, through the training transforms of a recipe."""
+
+    def __init__(self, items: list[dict[str, Any]], cfg: Config) -> None:
+        self.items = items
+        self.pipeline = Compose([TRANSFORMS.build(step) for step in inner(cfg.train_dataloader.dataset).pipeline])
+
+    def __len__(self) -> int:
+        return 1 << 20
+
+    def __getitem__(self, index: int) -> Any:
+        item = self.items[index % len(self.items)]
+        return self.pipeline({**item, 'instances': [dict(i) for i in item['instances']]})
+
+
+def transforms_row(name: str, images: list[dict[str, Any]]) -> dict[str, Any]:
+    """The transforms by themselves, in this process."""
+    pictures = Pictures(images, Config.fromfile(configs_root() / name))
+
+    def load() -> None:
+        np.random.seed(0)  # noqa: NPY002  (what mmcv's transforms draw from)
+        for number in range(IMAGES):
+            pictures[number]
+
+    side = timed(load, torch.device('cpu'))
+    side['images_per_s'] = IMAGES / side['median_ms'] * 1e3
+    note = f'{side["images_per_s"]:.0f} images/s a worker'
+    return {'what': 'training transforms', 'size': Path(name).stem, 'ours': side, 'note': note}
+
+
+def waiting_row(name: str, images: list[dict[str, Any]], device: torch.device) -> dict[str, Any]:
+    """Training steps fed by the recipe's number of workers, at most one a core."""
+    cfg = Config.fromfile(configs_root() / name)
+    batch, workers = BATCH[device.type], min(cfg.train_dataloader.num_workers, os.cpu_count() or 1)
+    loader = DataLoader(Pictures(images, cfg), batch, num_workers=workers, collate_fn=pseudo_collate)
+    batches, model = iter(loader), build(name, None, device).train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE)
+    waits: list[float] = []
+    steps: list[float] = []
+
+    def step() -> None:
+        start = time.perf_counter()
+        raw = next(batches)
+        waits.append(time.perf_counter() - start)
+        data = model.data_preprocessor(raw, True)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == ON_GPU):
+            loss = total(model.loss(data['inputs'], data['data_samples']))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        synchronise(device)
+        steps.append(time.perf_counter() - start)
+
+    side = timed(step, device)
+    side['waiting_share'] = sum(waits[1:]) / sum(steps[1:])  # the first one starts the workers
+    side['images_per_s'] = batch / side['median_ms'] * 1e3
+    note = f'{side["images_per_s"]:.2f} images/s, {side["waiting_share"]:.1%} of the time waiting for data'
+    return {'what': f'training step, {workers} workers', 'size': Path(name).stem, 'ours': side, 'note': note}
+
+
 def rows(device: torch.device) -> Iterator[dict[str, Any]]:
     """Every kind of pipeline; the machine's processor does this work whatever the device."""
-    host = torch.device('cpu')
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(0)  # as in a worker
     with tempfile.TemporaryDirectory() as folder, DefaultScope.overwrite_default_scope('mmdet'):
         images = items(Path(folder))
         for name in RECIPES:
-            cfg = Config.fromfile(configs_root() / name)
-            pipeline = Compose([TRANSFORMS.build(step) for step in inner(cfg.train_dataloader.dataset).pipeline])
-
-            def load(pipeline: Compose = pipeline) -> None:
-                np.random.seed(0)  # noqa: NPY002  (what mmcv's transforms draw from)
-                for image in images:
-                    pipeline({**image, 'instances': [dict(i) for i in image['instances']]})
-
-            side = timed(load, host)
-            side['images_per_s'] = IMAGES / side['median_ms'] * 1e3
-            yield {
-                'what': 'training transforms',
-                'size': Path(name).stem,
-                'ours': side,
-                'note': f'{side["images_per_s"]:.0f} images/s in one process',
-            }
+            yield transforms_row(name, images)
+        for name in WITH_STEPS:
+            yield waiting_row(name, images, device)
+    cv2.setNumThreads(threads)
