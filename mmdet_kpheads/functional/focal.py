@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .blocks import map_blocks, reads_are_free
+from .fusion import Fused
 from .gaussian import Gaussians, nonzero_cells
 from .one_pass import one_pass_sum
 
@@ -90,6 +91,7 @@ def gaussian_focal_loss_sum(
     return one_pass_sum(lambda x: _whole_map(x, dense, weight, *powers, factor), logits)
 
 
+@Fused
 def _whole_map(
     logits: Tensor,
     target: Tensor,

@@ -10,13 +10,14 @@ the difference: no logarithm of 0, and a saturated point keeps its gradient.
 Shape legend: B images, C classes, T points.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from .blocks import map_blocks, reads_are_free
+from .fusion import Fused
 from .one_pass import one_pass_sum_and_values
 
 NEAR_ONE = 0.9  # above it the difference 1 - q loses more than 1e-6
@@ -41,6 +42,18 @@ def _log_miss(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
     """Logarithm of 1 - w P, for any logits."""
     background = torch.logaddexp(logsigmoid(-x), logsigmoid(x) + logsigmoid(-y))  # of 1 - P
     return torch.logaddexp((1 - weight).log(), weight.log() + background)
+
+
+def _loss_and_slopes(x: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Loss and its slopes by both logits, for any logits.
+
+    With q = w P and l = log(1 - q): the slope by log q is q^2 (q / (1 - q) - 2 l), and (log q)' = sigmoid(-logit).
+    """
+    q, log_miss = weight * x.sigmoid() * y.sigmoid(), _log_miss(x, y, weight)
+    by_x, by_y = (
+        q**3 * torch.exp(logsigmoid(-logit) - log_miss) - 2 * q**2 * log_miss * (-logit).sigmoid() for logit in (x, y)
+    )
+    return q**2 * -log_miss, by_x, by_y
 
 
 class SparseWeight(NamedTuple):
@@ -74,13 +87,21 @@ def joint_focal_sum(class_logits: Tensor, objectness_logits: Tensor, weight: Spa
     if torch.compiler.is_compiling():  # the compiler fuses the plain formula by itself
         total = joint_focal_loss(class_logits, objectness_logits, weight.dense(class_logits)).sum()
         return total, class_logits.flatten().index_select(0, weight.cells).float()
+    compute = _blocks if reads_are_free(class_logits.device) else _whole_map
     return one_pass_sum_and_values(
-        lambda x, y: _sum(x, y, weight.dense(x)), weight.cells, class_logits, objectness_logits
+        lambda x, y: compute(x, y, weight.dense(x)), weight.cells, class_logits, objectness_logits
     )
 
 
-def _sum(class_logits: Tensor, objectness_logits: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Sum and both gradients. The gradient by the class logits takes the place of the weight."""
+@Fused
+def _whole_map(class_logits: Tensor, objectness_logits: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Sum and both gradients, all points and classes at once."""
+    loss, class_slope, objectness_slope = _loss_and_slopes(class_logits.float(), objectness_logits.float(), weight)
+    return loss.sum(), class_slope, objectness_slope.sum(1, True)
+
+
+def _blocks(class_logits: Tensor, objectness_logits: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Sum and both gradients, block by block. The gradient by the class logits takes the place of the weight."""
     class_slope = weight
     objectness_slope = torch.zeros_like(objectness_logits, dtype=torch.float32)
     total = class_slope.new_zeros(())
@@ -101,15 +122,17 @@ def _block_sum(
 ) -> tuple[Tensor, Tensor]:
     """Sum of the loss over a block and its slope by objectness logit; that by class logit goes to ``weight``.
 
-    With q = w P and l = log(1 - q): slope by log q is q^2 (q / (1 - q) - 2 l), and (log q)' = sigmoid(-logit) for
-    both logits. Every step writes to ``weight`` or to one of three maps of ``scratch``: memory that is new at each
-    block would cost more than the arithmetic.
+    As :func:`_loss_and_slopes`, which is used where q is near 1. Every step writes to ``weight`` or to one of three
+    maps of ``scratch``: memory that is new at each block would cost more than the arithmetic.
     """
     class_ = torch.sigmoid(class_logits, out=scratch[0])
     hit = torch.mul(class_, objectness_logits.sigmoid(), out=scratch[1]).mul_(weight)
-    near = _near_one(hit, class_logits, objectness_logits, weight)
-    if near is not None:
-        hit[near.cells] = torch.where(near.counts, 0, hit[near.cells])
+    near: tuple[Tensor, ...] | None = None
+    if hit.max() > NEAR_ONE:
+        near = (hit > NEAR_ONE).nonzero(as_tuple=True)
+        everywhere = (class_logits, objectness_logits.expand_as(hit), weight)
+        near_loss, near_class_slope, near_objectness_slope = _loss_and_slopes(*(value[near] for value in everywhere))
+        hit[near] = 0
     minus_hit = torch.neg(hit, out=weight)
     miss = torch.add(minus_hit, 1, out=scratch[2])
     log_miss = minus_hit.log1p_()
@@ -120,31 +143,7 @@ def _block_sum(
     class_slope = torch.addcmul(slope, slope, class_, value=-1, out=weight)  # sigmoid(-x) = 1 - sigmoid(x)
     if near is None:
         return loss, slope.sum(1, True) * (-objectness_logits).sigmoid()
+    class_slope[near] = near_class_slope
     objectness_slope = slope.mul_((-objectness_logits).sigmoid())
-    class_slope[near.cells] += torch.where(near.counts, near.class_slope, 0)
-    objectness_slope[near.cells] += torch.where(near.counts, near.objectness_slope, 0)
-    return loss + torch.where(near.counts, near.loss, 0).sum(), objectness_slope.sum(1, True)
-
-
-class _Near(NamedTuple):
-    """Cells where q is near 1, worked out without a difference."""
-
-    cells: Any  # index of the cells; elsewhere than on a CPU of every cell
-    counts: Tensor  # bool: whether q is near 1 there
-    loss: Tensor
-    class_slope: Tensor
-    objectness_slope: Tensor
-
-
-def _near_one(hit: Tensor, class_logits: Tensor, objectness_logits: Tensor, weight: Tensor) -> _Near | None:
-    cells: Any = ...
-    if reads_are_free(hit.device):
-        if hit.max() <= NEAR_ONE:
-            return None
-        cells = (hit > NEAR_ONE).nonzero(as_tuple=True)
-    q, x, y, w = (value[cells] for value in (hit, class_logits, objectness_logits.expand_as(hit), weight))
-    log_miss = _log_miss(x, y, w)
-    slopes = [
-        q**3 * torch.exp(logsigmoid(-logit) - log_miss) - 2 * q**2 * log_miss * (-logit).sigmoid() for logit in (x, y)
-    ]
-    return _Near(cells, q > NEAR_ONE, -(q**2) * log_miss, *slopes)
+    objectness_slope[near] = near_objectness_slope
+    return loss + near_loss.sum(), objectness_slope.sum(1, True)
