@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from .blocks import reads_are_free
 
@@ -53,11 +54,22 @@ class _OnePassSum(torch.autograd.Function):
         return total, values
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         gradients, ctx.gradients = ctx.gradients or ctx.again(), None
         scale, of_values = grads
-        if not (reads_are_free(scale.device) and scale == 1):
-            gradients = [gradient.mul_(scale) for gradient in gradients]
-        if ctx.cells is not None:
-            gradients[0].view(-1).scatter_add_(0, ctx.cells, of_values)
-        return (None, None, *[gradient.to(dtype) for gradient, dtype in zip(gradients, ctx.dtypes, strict=True)])
+        if ctx.cells is None:
+            return (None, None, *[_scaled(*pair, scale) for pair in zip(gradients, ctx.dtypes, strict=True)])
+        first, *others = [_scaled(gradient, gradient.dtype, scale) for gradient in gradients]
+        first = first.contiguous()
+        first.view(-1).scatter_add_(0, ctx.cells, of_values)
+        return (None, None, *[map_.to(dtype) for map_, dtype in zip((first, *others), ctx.dtypes, strict=True)])
+
+
+def _scaled(gradient: Tensor, dtype: torch.dtype, scale: Tensor) -> Tensor:
+    """``gradient`` times ``scale``, rounded once, in its own memory if the type is the same."""
+    if reads_are_free(scale.device) and scale == 1:
+        return gradient.to(dtype)
+    return torch.mul(
+        gradient, scale, out=gradient if dtype == gradient.dtype else torch.empty_like(gradient, dtype=dtype)
+    )

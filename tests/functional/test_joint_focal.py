@@ -113,6 +113,18 @@ def test_the_values_at_the_cells_carry_their_own_gradient(dtype):
         torch.testing.assert_close(a, b, **close)
 
 
+@pytest.mark.usefixtures('device_path')
+def test_maps_that_do_not_lie_in_order():
+    logits, objectness, _ = inputs()
+    weight = SparseWeight(torch.tensor([4, 77]), torch.tensor([0.5, 0.25]))
+    results = []
+    for turned in (logits.detach(), logits.detach().transpose(1, 2).contiguous().transpose(1, 2)):
+        total, read = joint_focal_sum(turned.requires_grad_(), objectness, weight)
+        results.append((total, read, *torch.autograd.grad(total + read.sum(), turned)))
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b)
+
+
 def test_the_values_alone_have_their_gradient():
     logits, objectness, _ = inputs()
     weight = SparseWeight(torch.tensor([4, 4]), torch.tensor([0.5, 0.5]))
