@@ -1,5 +1,6 @@
 """torch.compile: the heat-map losses as they are against compiled ones, and what the first call costs."""
 
+import contextlib
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -41,9 +42,18 @@ def row_of(what: str, size: str, step: Any, device: torch.device) -> dict[str, A
     return row
 
 
+@contextlib.contextmanager
+def fused_on(devices: set[str]) -> Iterator[None]:
+    """Which devices have the passes over the map compiled."""
+    before, fusion.FUSED_DEVICES = fusion.FUSED_DEVICES, devices
+    try:
+        yield
+    finally:
+        fusion.FUSED_DEVICES = before
+
+
 def rows(device: torch.device) -> Iterator[dict[str, Any]]:
     """Eager; the whole loss compiled; and where that is done by itself, only its passes over the map."""
-    fused_devices, fusion.FUSED_DEVICES = fusion.FUSED_DEVICES, set()
     for name, heads, scene_of in (
         ('CenterNet', centernet_heads(), centernet_scene),
         ('CornerNet', cornernet_heads(), cornernet_scene),
@@ -54,10 +64,9 @@ def rows(device: torch.device) -> Iterator[dict[str, Any]]:
             scene, size = scene_of(images, boxes, device), f'{images} images, {boxes} boxes'
             truth = GroundTruth.from_instances(scene.truth, scene.metas, CLASSES, name)
             what = f'{name} loss + backward'
-            yield row_of(f'{what}, {EAGER}', size, step_of(eager, scene, truth), device)
+            with fused_on(set()):
+                row = row_of(f'{what}, {EAGER}', size, step_of(eager, scene, truth), device)
+            yield row
             yield row_of(f'{what}, compiled', size, step_of(compiled, scene, truth), device)
-            if device.type in fused_devices:
-                fusion.FUSED_DEVICES = fused_devices
+            if device.type in fusion.FUSED_DEVICES:
                 yield row_of(f'{what}, fused pass', size, step_of(eager, scene, truth), device)
-                fusion.FUSED_DEVICES = set()
-    fusion.FUSED_DEVICES = fused_devices

@@ -125,7 +125,6 @@ def waiting_row(name: str, images: list[dict[str, Any]], device: torch.device) -
 
 def rows(device: torch.device) -> Iterator[dict[str, Any]]:
     """Every kind of pipeline; the machine's processor does this work whatever the device."""
-    threads = cv2.getNumThreads()
     cv2.setNumThreads(0)  # as in a worker
     with tempfile.TemporaryDirectory() as folder, DefaultScope.overwrite_default_scope('mmdet'):
         images = items(Path(folder))
@@ -133,4 +132,3 @@ def rows(device: torch.device) -> Iterator[dict[str, Any]]:
             yield transforms_row(name, images)
         for name in WITH_STEPS:
             yield waiting_row(name, images, device)
-    cv2.setNumThreads(threads)

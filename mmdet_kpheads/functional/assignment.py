@@ -109,7 +109,7 @@ class BoxRanges(NamedTuple):
     @property
     def held(self) -> Tensor:
         """Boxes with a point, (M,) bool."""
-        return self.highest > -torch.inf
+        return self.highest != -torch.inf
 
     def include_(self, box: Tensor, inverse_miss: Tensor, log_prior: Tensor) -> None:
         """Take in some pairs, in place."""

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from .one_pass import refuse_second_derivative
 
 
 def giou_loss(predicted: Tensor, boxes: Tensor, eps: float) -> Tensor:
@@ -33,8 +34,8 @@ class _GIoULoss(torch.autograd.Function):
         return loss
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        refuse_second_derivative()
         (slope,) = ctx.saved_tensors
         return slope * grads[0], None, None
 
@@ -57,9 +58,9 @@ def _loss_and_slope(predicted: Tensor, boxes: Tensor, eps: float) -> tuple[Tenso
     around = (hull[0] * hull[1]).clamp_(min=eps)
     loss = 2 - intersection / union - union / around
 
-    by_area = (intersection / union**2 - 1 / around) * (union > eps)
+    by_area = (intersection / union / union - 1 / around) * (union > eps)
     by_intersection = -1 / union - by_area
-    by_around = union / around**2 * (around > eps)
+    by_around = union / around / around * (around > eps)
     own = by_area * side.flip(0)
     inner = by_intersection * overlap.flip(0) * meets  # where the side bounds the intersection
     outer = by_around * hull.flip(0)  # where it bounds the hull

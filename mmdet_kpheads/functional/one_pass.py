@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from .blocks import reads_are_free
 
@@ -42,6 +41,19 @@ def one_pass_sum_and_values(compute: Compute, cells: Tensor, *inputs: Tensor) ->
     return total, values
 
 
+def refuse_second_derivative() -> None:
+    """Raise in the backward of a function whose gradient is no part of a graph, rather than drop a term.
+
+    Raises:
+        RuntimeError: If ``create_graph`` was asked for.
+    """
+    if torch.is_grad_enabled():  # in backward: create_graph
+        raise RuntimeError(
+            'this loss has a gradient made by hand and no second derivative: it cannot be part of a backward with '
+            'create_graph=True'
+        )
+
+
 class _OnePassSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, compute: Compute, cells: Tensor | None, *inputs: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -54,8 +66,8 @@ class _OnePassSum(torch.autograd.Function):
         return total, values
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        refuse_second_derivative()
         gradients, ctx.gradients = ctx.gradients or ctx.again(), None
         scale, of_values = grads
         if ctx.cells is None:

@@ -49,7 +49,7 @@ class CenterPrior(nn.Module):
 
         Args:
             offset: (2, P) point - box centre in strides of the point's level, x and y.
-            labels: (M,) class of each box.
+            labels: Class of each box.
             box: (P,) the box of each pair.
         """
         of_class = torch.cat((self.mean.float(), precision_of(self.sigma.float())), 1)  # (C, 4)

@@ -30,7 +30,9 @@ from ..ground_truth import GroundTruth
 from ..targets.point_pairs import Pairs, PointGrid, PointPairs
 from .normaliser import normaliser
 
-PAIRS_AT_ONCE = 1 << 19  # whose graph is kept; of more, each part is worked out again in backward, to bound the memory
+PAIRS_AT_ONCE = (
+    1 << 19
+)  # whose graph is kept; of more, each part is worked out again in backward, and 16 bytes a pair stay
 
 LogPrior = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -41,6 +43,11 @@ class PointPredictions(NamedTuple):
     class_logits: Tensor  # (B, C, T)
     objectness_logits: Tensor  # (B, 1, T)
     boxes: Tensor  # (B, T, 4) float32 xyxy in pixels
+
+    def without(self, points: Tensor) -> 'PointPredictions':
+        """Zeros at some points (B, T), which then get no gradient whatever was predicted there."""
+        masks = points[:, None], points[:, None], points[..., None]
+        return PointPredictions(*(values.masked_fill(mask, 0) for values, mask in zip(self, masks, strict=True)))
 
 
 class AutoAssignLoss(nn.Module):
@@ -76,12 +83,14 @@ class AutoAssignLoss(nn.Module):
             truth: The boxes.
             grid: The points.
             pairs: Of the boxes and the points.
-            log_prior: Logarithm of the centre prior, from offsets (2, P) in strides, labels (M,), box (P,).
+            log_prior: Logarithm of the centre prior, from offsets (2, P) in strides, labels (M + 1,), box (P,).
             ignored: (B, T) bool, points that train nothing; None for none.
 
         Returns:
             ``loss_pos``, ``loss_neg``, ``loss_center``.
         """
+        if ignored is not None:
+            predictions = predictions.without(ignored)
         batch = _Batch(predictions, truth, grid, pairs, log_prior, ignored)
         ranges = BoxRanges.empty(batch.boxes.shape[1], batch.boxes.device)
         for part in batch.parts():
@@ -107,7 +116,7 @@ class AutoAssignLoss(nn.Module):
         A point inside several objects shows the largest of its values, one inside none 0.
         """
         batch = _Batch(predictions, truth, grid, pairs, log_prior, None)
-        part = batch.part(0, pairs.total)
+        part = batch.part(0, pairs.total)  # also of very many pairs: without a graph they need little
         class_logits = predictions.class_logits.flatten().index_select(0, part.class_cell).float()
         log_weight = CONFIDENCE_SCALE * self._log_hit(part, class_logits).exp() + part.log_prior
         largest = log_weight.new_full(batch.labels.shape, -torch.inf).scatter_reduce(0, part.box, log_weight, 'amax')
@@ -179,7 +188,7 @@ class _Batch:
         _, classes, points = predictions.class_logits.shape
         self.log_prior = log_prior
         self.ignored = ignored
-        self.objectness = predictions.objectness_logits.flatten()  # (B * T,)
+        self.objectness = predictions.objectness_logits.float().flatten()  # (B * T,); its gradient is a sum over pairs
         self.predicted = predictions.boxes.flatten(0, 1).t()  # (4, B * T)
         self.boxes = pad(truth.boxes.flatten(0, 1), (0, 0, 0, 1)).t()  # (4, M + 1)
         self.labels = pad(truth.labels.flatten(), (0, 1))  # (M + 1,)
@@ -246,7 +255,7 @@ class _Part:
     @property
     def objectness(self) -> Tensor:
         """Objectness logits."""
-        return self._batch.objectness.index_select(0, self.point).float()
+        return self._batch.objectness.index_select(0, self.point)
 
     @property
     def predicted(self) -> Tensor:

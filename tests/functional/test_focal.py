@@ -40,6 +40,13 @@ def test_gradcheck():
     assert torch.autograd.gradcheck(lambda x: gaussian_focal_loss_sum(x, TARGETS.double()), logits)
 
 
+@pytest.mark.usefixtures('device_path')
+def test_a_second_derivative_is_refused():
+    logits = LOGITS.clone().requires_grad_()
+    with pytest.raises(RuntimeError, match='no second derivative'):
+        torch.autograd.grad(gaussian_focal_loss_sum(logits, TARGETS.double()) * 2, logits, create_graph=True)
+
+
 def test_without_targets_and_gamma_zero_it_is_bce_with_alpha_zero():
     ones_and_zeros = (TARGETS == 1).double()
     loss = gaussian_focal_loss_sum(LOGITS, ones_and_zeros, None, 0.0, 0.0)

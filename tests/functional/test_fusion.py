@@ -7,6 +7,8 @@ import torch
 
 from mmdet_kpheads.functional import focal, fusion, joint_focal
 from mmdet_kpheads.functional.fusion import Fused
+from tests.scenes import metas, well_formed
+from tests.training import features_of, small_head, summed
 
 CUDA = pytest.param(
     'cuda',
@@ -30,6 +32,13 @@ def fused_on_a_cpu(monkeypatch):
 
 def double(x):
     return x * 2
+
+
+def wrapped(cause):
+    """As torch wraps what its backend raised."""
+    error = torch._dynamo.exc.TorchDynamoException("backend='inductor' raised:")
+    error.__dict__['inner_exception'] = cause
+    return error
 
 
 def compiler(monkeypatch, compiled):
@@ -56,20 +65,40 @@ def test_compiled_once_and_said_in_one_line(monkeypatch, log):
     function = Fused(double)
     assert [function(torch.full((n,), 1.5)).tolist() for n in (1, 2)] == [[3.0], [3.0, 3.0]]
     assert calls == [double]
-    assert [text for text, _ in log] == [f'compiling {__name__}.double for cpu: some seconds, once']
+    assert [text for text, _ in log] == [f'compiling {__name__}.double for cpu: some seconds at its first shapes']
 
 
 @pytest.mark.usefixtures('fused_on_a_cpu')
-def test_without_a_compiler_it_runs_as_it_is_and_says_why_once(monkeypatch, log):
+@pytest.mark.parametrize(
+    ('error', 'reason'),
+    [
+        (torch._dynamo.exc.TorchDynamoException('no C compiler\n  found'), 'no C compiler found'),
+        (torch._dynamo.exc.TorchDynamoException(), 'TorchDynamoException'),
+        (wrapped(ValueError('no Triton')), 'no Triton'),
+    ],
+)
+def test_without_a_compiler_it_runs_as_it_is_and_says_why_once(error, reason, monkeypatch, log):
     def broken(_):
-        raise torch._dynamo.exc.TorchDynamoException('no C compiler\nlong trace')
+        raise error
 
     compiler(monkeypatch, broken)
     function = Fused(double)
     assert [function(torch.ones(1)).item() for _ in range(3)] == [2.0] * 3
     (_, (text, level)) = log
-    assert text == f'{__name__}.double is not compiled, which makes it slower: no C compiler'
+    assert text == f'{__name__}.double is not compiled, which makes it slower: {reason}'
     assert level == logging.WARNING
+
+
+@pytest.mark.usefixtures('fused_on_a_cpu')
+def test_where_torch_compile_itself_refuses(monkeypatch, log):
+    def unsupported(function):
+        raise RuntimeError('torch.compile is not supported on this Python')
+
+    monkeypatch.setattr(torch, 'compile', unsupported)
+    function = Fused(double)
+    assert [function(torch.ones(1)).item() for _ in range(3)] == [2.0] * 3
+    assert [level for _, level in log] == [logging.INFO, logging.WARNING]
+    assert log[1][0].endswith('torch.compile is not supported on this Python')
 
 
 @pytest.mark.usefixtures('fused_on_a_cpu')
@@ -81,6 +110,29 @@ def test_errors_of_the_function_are_its_own(monkeypatch, log):
     with pytest.raises(torch.OutOfMemoryError, match='400 MiB'):
         Fused(double)(torch.ones(1))
     assert len(log) == 1
+
+
+@pytest.mark.usefixtures('fused_on_a_cpu', 'as_on_a_gpu')
+@pytest.mark.parametrize('name', ['centernet', 'autoassign'])
+def test_a_compiled_pass_inside_the_loss(name, monkeypatch, log):
+    """In the loss of a head, with gradients, and for another number of images."""
+    compile_ = torch.compile
+    monkeypatch.setattr(torch, 'compile', lambda function: compile_(function, backend='aot_eager', fullgraph=True))
+    for module in (focal, joint_focal):
+        monkeypatch.setattr(module, '_whole_map', Fused(module._whole_map._function))
+    head = small_head(name)
+    for images in (2, 1):
+        maps = [[x.detach().requires_grad_() for x in levels] for levels in head(features_of(name, images, 0))]
+        leaves = [level for levels in maps for level in levels]
+        truth = [well_formed(3, 3, 64, seed) for seed in range(images)]
+        results = []
+        for devices in ({'cpu'}, set()):
+            monkeypatch.setattr(fusion, 'FUSED_DEVICES', devices)
+            loss = summed(head.loss_by_feat(*maps, truth, metas(images, 64)))
+            results.append((loss, *torch.autograd.grad(loss, leaves, allow_unused=True)))
+        for found, expected in zip(*results, strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    assert [level for _, level in log] == [logging.INFO]
 
 
 def pairs_of_results(function, arguments, device, monkeypatch):

@@ -66,6 +66,19 @@ def test_boxes_without_area_stay_finite(size):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
 
 
+def test_a_tiny_eps_gives_no_nan():
+    predicted = torch.arange(9.0)[:, None, None, None] * torch.tensor([0.0, 0, 0.25, 0.25])
+    predicted = (predicted + torch.tensor([1.0, 1, 1, 1])).view(-1, 4).requires_grad_()
+    giou_loss(predicted.t(), torch.tensor([1.0, 1, 2, 2]).expand(9, 4).t(), 1e-30).sum().backward()
+    assert predicted.grad.isfinite().all()
+
+
+def test_a_second_derivative_is_refused():
+    predicted = boxes_of(3, 0).t().requires_grad_()
+    with pytest.raises(RuntimeError, match='no second derivative'):
+        torch.autograd.grad(giou_loss(predicted, boxes_of(3, 1).t(), EPS).sum(), predicted, create_graph=True)
+
+
 def test_no_boxes():
     predicted = torch.zeros(4, 0, requires_grad=True)
     loss = giou_loss(predicted, torch.zeros(4, 0), EPS)

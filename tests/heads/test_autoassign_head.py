@@ -1,5 +1,6 @@
 """What users were promised of AutoAssignHead: degenerate input, small objects, memory, options, precision."""
 
+import math
 import warnings
 
 import pytest
@@ -211,6 +212,42 @@ def test_ignore_boxes():
     expected = losses_of(head, image, maps=maps, ignored=ignored)
     assert losses_of(head, image, maps=disturbed, ignored=ignored) == expected
     assert losses_of(build(), image, maps=disturbed, ignored=ignored) != losses_of(build(), image, maps=maps)
+
+
+def test_gradients_of_half_precision_maps_are_summed_in_float32():
+    """Each point lies in 400 boxes."""
+    head = build()
+    corner = 4 * torch.rand(400, 2)
+    image = instances(torch.cat((corner, 124 + corner), 1), torch.arange(400) % CLASSES)
+    maps = maps_of(head, 1)
+    half = [[level.detach().bfloat16() for level in levels] for levels in maps]
+    gradients = []
+    for dtype in (torch.bfloat16, torch.float32):
+        leaves = [[level.detach().to(dtype).requires_grad_() for level in levels] for levels in half]
+        losses_of(head, image, maps=leaves)['loss_pos'].backward()
+        gradients.append(torch.cat([level.grad.flatten().float() for level in leaves[2]]))
+    assert (gradients[0] - gradients[1]).norm() < 5e-3 * gradients[1].norm()
+
+
+@pytest.mark.parametrize('value', [math.nan, math.inf])
+@pytest.mark.parametrize('kind', [0, 1, 2])
+def test_what_is_predicted_at_an_ignored_point_does_not_matter(kind, value):
+    head, image = build(ignore_regions=True), instances([[10, 10, 50, 50], [60, 60, 100, 90]], [0, 1])
+    maps, ignored = maps_of(head, 1), [instances([[1, 1, 31, 31]], [0])]
+    with torch.no_grad():
+        maps[kind][0][..., 3, 3] = value
+    loss = summed(losses_of(head, image, maps=maps, ignored=ignored))
+    loss.backward()
+    assert loss.isfinite()
+    assert all(level.grad.isfinite().all() for levels in maps for level in levels)
+
+
+def test_a_broken_box_is_seen_in_its_loss():
+    head, maps = build(), flat(maps_of(build(), 1))
+    maps[1][0][..., 3, 3] = math.nan
+    losses = losses_of(head, instances([[10, 10, 50, 50]], [0]), maps=maps)
+    assert losses['loss_pos'].isnan()
+    assert losses['loss_center'] > 0
 
 
 def test_ignore_boxes_belong_to_their_image():
