@@ -10,7 +10,7 @@ import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 RESULTS = HERE / 'results'
 SCHEMA = json.loads((HERE / 'schema.json').read_text())
 PACKAGES = ('torch', 'numpy', 'onedl-mmengine', 'onedl-mmcv', 'onedl-mmdetection', 'mmengine', 'mmcv-lite', 'mmdet')
-REPEATS, LEAST_REPEATS = 7, 2
+REPEATS, LEAST_REPEATS = 11, 2
 SECONDS_A_SIDE = 5.0  # a slow call is repeated less often, so that the CPU part stays within ten minutes
 COPY_MB = 256  # of the tensor whose copy measures the bandwidth: far beyond any cache
 VIEWS = {'aten::as_strided', 'aten::as_strided_', 'aten::slice', 'aten::narrow'}  # metadata only: no kernel
@@ -36,25 +36,40 @@ Call = Callable[[], Any]
 
 def timed(call: Call, device: torch.device) -> dict[str, float]:
     """Median and quartiles of a call in milliseconds after one warm-up, the device synchronised inside the timing."""
-    call()
-    samples: list[float] = []
-    while len(samples) < REPEATS and (len(samples) < LEAST_REPEATS or sum(samples) < SECONDS_A_SIDE * 1e3):
-        synchronise(device)
-        start = time.perf_counter()
+    (side,) = timed_in_turn((call,), device)
+    return side
+
+
+def timed_in_turn(calls: Sequence[Call], device: torch.device) -> list[dict[str, float]]:
+    """As :func:`timed`, of several calls that take turns, so that a machine which slows down slows all of them."""
+    for call in calls:
         call()
-        synchronise(device)
-        samples.append((time.perf_counter() - start) * 1e3)
-    low, median, high = statistics.quantiles(samples, n=4, method='inclusive')
-    return {'median_ms': median, 'q1_ms': low, 'q3_ms': high, 'repeats': len(samples)}
+    samples: list[list[float]] = [[] for _ in calls]
+    while unfinished := [side for side in zip(calls, samples, strict=True) if _goes_on(side[1])]:
+        for call, times in unfinished:
+            synchronise(device)
+            start = time.perf_counter()
+            call()
+            synchronise(device)
+            times.append((time.perf_counter() - start) * 1e3)
+    sides = []
+    for times in samples:
+        low, median, high = statistics.quantiles(times, n=4, method='inclusive')
+        sides.append({'median_ms': median, 'q1_ms': low, 'q3_ms': high, 'repeats': len(times)})
+    return sides
+
+
+def _goes_on(times: list[float]) -> bool:
+    return len(times) < REPEATS and (len(times) < LEAST_REPEATS or sum(times) < SECONDS_A_SIDE * 1e3)
 
 
 def compared(
     what: str, size: str, ours: Call, theirs: Call | None, device: torch.device, **more: Any
 ) -> dict[str, Any]:
-    """A row: both sides in one run, and the ratio of their medians (above 1: ours is faster)."""
-    row: dict[str, Any] = {'what': what, 'size': size, 'ours': timed(ours, device)}
+    """A row: both sides in turn, and the ratio of their medians (above 1: ours is faster)."""
+    row: dict[str, Any] = {'what': what, 'size': size}
+    row |= zip(('ours', 'mmdet'), timed_in_turn([call for call in (ours, theirs) if call], device), strict=False)
     if theirs is not None:
-        row['mmdet'] = timed(theirs, device)
         row['ratio'] = row['mmdet']['median_ms'] / row['ours']['median_ms']
     return row | more
 

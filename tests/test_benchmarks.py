@@ -93,6 +93,19 @@ def test_counts_are_those_of_other_devices():
     assert contract.counts(scenes.training_of(theirs, scene, probability=True), CPU)['reads'] > 0
 
 
+def test_calls_take_turns(monkeypatch):
+    monkeypatch.setattr(contract, 'REPEATS', 3)
+    order = []
+    sides = contract.timed_in_turn([lambda: order.append('a'), lambda: order.append('b')], CPU)
+    assert ''.join(order) == 'abababab'  # the first of each warms up
+    assert [side['repeats'] for side in sides] == [3, 3]
+
+
+def test_a_slow_call_is_repeated_less_often(monkeypatch):
+    monkeypatch.setattr(contract, 'SECONDS_A_SIDE', 0.0)
+    assert contract.timed(lambda: None, CPU)['repeats'] == contract.LEAST_REPEATS
+
+
 def test_memory_of_a_call_is_found():
     peak = contract.peak_memory_mb(lambda: torch.ones(40 << 18).sum(), CPU)  # 40 MiB
     assert 35 < peak < 80

@@ -83,8 +83,7 @@ def gaussian_focal_loss_sum(
     """
     powers = (alpha, gamma, pos_weight, neg_weight)
     if reads_are_free(logits.device):
-        cells = target.sparse() if isinstance(target, Gaussians) else nonzero_cells(target)
-        return one_pass_sum(lambda x: _background_and_corrections(x, *cells, weight, *powers, float(factor)), logits)
+        return one_pass_sum(lambda x: _background_and_corrections(x, target, weight, *powers, float(factor)), logits)
     dense = target.dense() if isinstance(target, Gaussians) else target
     if torch.compiler.is_compiling():  # the compiler fuses the plain formula by itself
         return gaussian_focal_loss(logits, dense, weight, *powers).sum() * factor
@@ -111,8 +110,7 @@ def _whole_map(
 
 def _background_and_corrections(
     logits: Tensor,
-    index: Tensor,
-    value: Tensor,
+    target: Tensor | Gaussians,
     weight: Tensor | None,
     alpha: float,
     gamma: float,
@@ -120,15 +118,17 @@ def _background_and_corrections(
     neg_weight: float,
     factor: float,
 ) -> tuple[Tensor, Tensor]:
-    """Sum and gradient, from the target's distinct cells (U,) that are not 0 and their values (U,)."""
+    """Sum and gradient: every cell as background, and then the U cells where the target is not 0."""
     gradient = torch.empty(logits.shape, dtype=_widened(logits[:0]).dtype)
+    index, value = target.sparse(gradient) if isinstance(target, Gaussians) else nonzero_cells(target)
     total = gradient.new_zeros(())
     scratch: list[Tensor] = []
     for block in map_blocks(logits.shape, logits.device):
         block_weight = None if weight is None else weight.expand(logits.shape)[block]
-        if not scratch or scratch[0].shape != logits[block].shape:
-            scratch = [torch.empty_like(gradient[block]) for _ in range(2)]
-        total += _background(logits[block], alpha, neg_weight * factor, block_weight, gradient[block], scratch)
+        slope = gradient[block]
+        if not scratch or scratch[0].shape != slope.shape:
+            scratch = [torch.empty_like(slope) for _ in range(2)]
+        total += _background(logits[block], alpha, neg_weight * factor, block_weight, slope, scratch)
 
     z, value = logits.take(index).to(gradient.dtype), value.to(gradient.dtype)
     keypoint = value == 1
@@ -138,7 +138,7 @@ def _background_and_corrections(
     background = neg_weight * factor * _power(z.sigmoid(), alpha) * F.softplus(z)
     if cell_weight is not None:
         background = background * cell_weight
-    gradient.view(-1)[index] = slope
+    gradient.view(-1).scatter_(0, index, slope)
     return total + (loss - background).sum(), gradient
 
 

@@ -99,18 +99,24 @@ class Gaussians(NamedTuple):
             heatmap.view(-1).scatter_reduce_(0, index, value, reduce='amax')
         return heatmap
 
-    def sparse(self) -> tuple[Tensor, Tensor]:
-        """Flat indices (U,) of the cells that are not 0, each once, and their values (U,); for a CPU only."""
-        parts = [(index[value > 0], value[value > 0]) for index, value in self._windows()]
+    def sparse(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Flat indices (U,) of the cells that are not 0, each once, and their values (U,); for a CPU only.
+
+        Args:
+            memory: A map of this size, 4 bytes a cell or more, whose content is lost: new memory is costly to touch.
+        """
+        parts = []
+        for index, value in self._windows():
+            drawn = value.nonzero()[:, 0]
+            parts.append((index.index_select(0, drawn), value.index_select(0, drawn)))
         index, value = (torch.cat(part) for part in zip(*parts, strict=True))
-        # two maps that are only touched at these cells, which costs nothing elsewhere
-        heatmap, last = torch.empty(self.shape.numel()), torch.empty(self.shape.numel(), dtype=torch.int64)
-        heatmap[index] = 0
-        heatmap.scatter_reduce_(0, index, value, reduce='amax')
-        number = torch.arange(len(index))
-        last[index] = number
-        index = index[last[index] == number]
-        return index, heatmap[index]
+        heatmap = memory.view(-1).view(torch.float32)
+        heatmap.index_fill_(0, index, 0).scatter_reduce_(0, index, value, reduce='amax')
+        value = heatmap.index_select(0, index)
+        number, last = torch.arange(len(index), dtype=torch.int32), heatmap.view(torch.int32)
+        last.scatter_(0, index, number)  # of the windows that share a cell one is the last
+        once = (last.index_select(0, index) == number).nonzero()[:, 0]
+        return index.index_select(0, once), value.index_select(0, once)
 
     def _windows(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Flat indices and values of the windows, 0 outside the radius, of some boxes at once."""

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -73,13 +75,13 @@ def test_drawing_in_parts_changes_nothing(monkeypatch):
     whole = gaussians.dense()
     monkeypatch.setattr('mmdet_kpheads.functional.gaussian.WINDOW_CELLS_AT_ONCE', 500)
     assert torch.equal(gaussians.dense(), whole)
-    index, value = gaussians.sparse()
+    index, value = gaussians.sparse(torch.full(gaussians.shape, math.nan))
     assert torch.equal(torch.zeros(whole.numel()).scatter(0, index, value).view_as(whole), whole)
 
 
 def test_sparse_cells_are_those_of_the_drawn_map_each_once():
     gaussians = many_gaussians()
-    index, value = gaussians.sparse()
+    index, value = gaussians.sparse(torch.full(gaussians.shape, math.nan))
     expected_index, expected_value = nonzero_cells(gaussians.dense())
     order = index.argsort()
     assert torch.equal(index[order], expected_index)
@@ -89,5 +91,5 @@ def test_sparse_cells_are_those_of_the_drawn_map_each_once():
 def test_no_boxes_give_no_cells():
     none = torch.zeros(2, 0, dtype=torch.int64)
     gaussians = Gaussians(torch.Size((2, 3, 4, 4)), none[..., None].expand(2, 0, 2), none, none, none.bool(), 3)
-    assert len(gaussians.sparse()[0]) == 0
+    assert len(gaussians.sparse(torch.full(gaussians.shape, math.nan))[0]) == 0
     assert not gaussians.dense().any()
