@@ -25,8 +25,9 @@ HERE = Path(__file__).parent
 RESULTS = HERE / 'results'
 SCHEMA = json.loads((HERE / 'schema.json').read_text())
 PACKAGES = ('torch', 'numpy', 'onedl-mmengine', 'onedl-mmcv', 'onedl-mmdetection', 'mmengine', 'mmcv-lite', 'mmdet')
-REPEATS, LEAST_REPEATS = 11, 2
-SECONDS_A_SIDE = 5.0  # a slow call is repeated less often, so that the CPU part stays within ten minutes
+ROUNDS, CALLS_A_ROUND, LEAST_CALLS = 3, 4, 2
+WARM_UP_BELOW_MS = 1000.0  # a longer call has one warm-up, in its first round
+SECONDS_A_SIDE = 4.0  # a slow call is repeated less often, so that the CPU part stays within ten minutes
 COPY_MB = 256  # of the tensor whose copy measures the bandwidth: far beyond any cache
 VIEWS = {'aten::as_strided', 'aten::as_strided_', 'aten::slice', 'aten::narrow'}  # metadata only: no kernel
 READS = {'aten::_local_scalar_dense', 'aten::nonzero', 'aten::masked_select'}  # the host waits for the device
@@ -35,32 +36,35 @@ Call = Callable[[], Any]
 
 
 def timed(call: Call, device: torch.device) -> dict[str, float]:
-    """Median and quartiles of a call in milliseconds after one warm-up, the device synchronised inside the timing."""
+    """Median and quartiles of a call in milliseconds, each round after a warm-up, synchronised inside the timing."""
     (side,) = timed_in_turn((call,), device)
     return side
 
 
 def timed_in_turn(calls: Sequence[Call], device: torch.device) -> list[dict[str, float]]:
-    """As :func:`timed`, of several calls that take turns, so that a machine which slows down slows all of them."""
-    for call in calls:
-        call()
+    """As :func:`timed`, of several calls whose rounds alternate: a machine that slows down slows all of them."""
     samples: list[list[float]] = [[] for _ in calls]
-    while unfinished := [side for side in zip(calls, samples, strict=True) if _goes_on(side[1])]:
-        for call, times in unfinished:
-            synchronise(device)
-            start = time.perf_counter()
-            call()
-            synchronise(device)
-            times.append((time.perf_counter() - start) * 1e3)
-    sides = []
-    for times in samples:
-        low, median, high = statistics.quantiles(times, n=4, method='inclusive')
-        sides.append({'median_ms': median, 'q1_ms': low, 'q3_ms': high, 'repeats': len(times)})
-    return sides
+    for _ in range(ROUNDS):
+        for call, times in zip(calls, samples, strict=True):
+            if not times or times[-1] < WARM_UP_BELOW_MS:
+                call()
+            for _ in range(CALLS_A_ROUND):
+                if len(times) < LEAST_CALLS or sum(times) < SECONDS_A_SIDE * 1e3:
+                    times.append(_milliseconds(call, device))
+    return [_summary(times) for times in samples]
 
 
-def _goes_on(times: list[float]) -> bool:
-    return len(times) < REPEATS and (len(times) < LEAST_REPEATS or sum(times) < SECONDS_A_SIDE * 1e3)
+def _milliseconds(call: Call, device: torch.device) -> float:
+    synchronise(device)
+    start = time.perf_counter()
+    call()
+    synchronise(device)
+    return (time.perf_counter() - start) * 1e3
+
+
+def _summary(times: list[float]) -> dict[str, float]:
+    low, median, high = statistics.quantiles(times, n=4, method='inclusive')
+    return {'median_ms': median, 'q1_ms': low, 'q3_ms': high, 'repeats': len(times)}
 
 
 def compared(

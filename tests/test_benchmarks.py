@@ -93,17 +93,19 @@ def test_counts_are_those_of_other_devices():
     assert contract.counts(scenes.training_of(theirs, scene, probability=True), CPU)['reads'] > 0
 
 
-def test_calls_take_turns(monkeypatch):
-    monkeypatch.setattr(contract, 'REPEATS', 3)
+def test_rounds_alternate():
     order = []
     sides = contract.timed_in_turn([lambda: order.append('a'), lambda: order.append('b')], CPU)
-    assert ''.join(order) == 'abababab'  # the first of each warms up
-    assert [side['repeats'] for side in sides] == [3, 3]
+    assert ''.join(order) == 'aaaaabbbbb' * 3  # the first of five warms up
+    assert [side['repeats'] for side in sides] == [12, 12]
 
 
 def test_a_slow_call_is_repeated_less_often(monkeypatch):
     monkeypatch.setattr(contract, 'SECONDS_A_SIDE', 0.0)
-    assert contract.timed(lambda: None, CPU)['repeats'] == contract.LEAST_REPEATS
+    monkeypatch.setattr(contract, 'WARM_UP_BELOW_MS', 0.0)
+    calls = []
+    assert contract.timed(lambda: calls.append(1), CPU)['repeats'] == contract.LEAST_CALLS
+    assert len(calls) == contract.LEAST_CALLS + 1
 
 
 def test_memory_of_a_call_is_found():
