@@ -122,7 +122,8 @@ def _block_sum(
 ) -> tuple[Tensor, Tensor]:
     """Sum of the loss over a block and its slope by objectness logit; that by class logit goes to ``weight``.
 
-    As :func:`_loss_and_slopes`, which is used where q is near 1. Every step writes to ``weight`` or to one of three
+    As :func:`_loss_and_slopes`, which is used where q is near 1; where it is tiny, the rounding of 1 - q is far below a
+    loss of q^3. Every step writes to ``weight`` or to one of three
     maps of ``scratch``: memory that is new at each block would cost more than the arithmetic.
     """
     class_ = torch.sigmoid(class_logits, out=scratch[0])
@@ -133,9 +134,8 @@ def _block_sum(
         everywhere = (class_logits, objectness_logits.expand_as(hit), weight)
         near_loss, near_class_slope, near_objectness_slope = _loss_and_slopes(*(value[near] for value in everywhere))
         hit[near] = 0
-    minus_hit = torch.neg(hit, out=weight)
-    miss = torch.add(minus_hit, 1, out=scratch[2])
-    log_miss = minus_hit.log1p_()
+    miss = torch.sub(hit.new_ones(()), hit, out=scratch[2])
+    log_miss = torch.log(miss, out=weight)
     ratio = torch.div(hit, miss, out=miss)
     square = hit.mul_(hit)
     loss = -torch.dot(square.flatten(), log_miss.flatten())
