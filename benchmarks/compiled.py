@@ -10,7 +10,7 @@ import torch
 from mmdet_kpheads.functional import fusion
 from mmdet_kpheads.ground_truth import GroundTruth
 
-from .contract import synchronise, timed
+from .contract import synchronize, timed
 from .heads import centernet_heads, cornernet_heads
 from .scenes import CLASSES, Scene, centernet_scene, cornernet_scene, total
 
@@ -31,10 +31,10 @@ def step_of(loss: Any, scene: Scene, truth: GroundTruth) -> Any:
 
 def row_of(what: str, size: str, step: Any, device: torch.device) -> dict[str, Any]:
     """A row with the cost of the first call, if that is more than running."""
-    synchronise(device)
+    synchronize(device)
     start = time.perf_counter()
     step()
-    synchronise(device)
+    synchronize(device)
     first_ms = (time.perf_counter() - start) * 1e3
     row: dict[str, Any] = {'what': what, 'size': size, 'ours': timed(step, device) | {'first_call_ms': first_ms}}
     if not what.endswith(EAGER):

@@ -36,7 +36,7 @@ Call = Callable[[], Any]
 
 
 def timed(call: Call, device: torch.device) -> dict[str, float]:
-    """Median and quartiles of a call in milliseconds, each round after a warm-up, synchronised inside the timing."""
+    """Median and quartiles of a call in milliseconds, each round after a warm-up, synchronized inside the timing."""
     (side,) = timed_in_turn((call,), device)
     return side
 
@@ -55,10 +55,10 @@ def timed_in_turn(calls: Sequence[Call], device: torch.device) -> list[dict[str,
 
 
 def _milliseconds(call: Call, device: torch.device) -> float:
-    synchronise(device)
+    synchronize(device)
     start = time.perf_counter()
     call()
-    synchronise(device)
+    synchronize(device)
     return (time.perf_counter() - start) * 1e3
 
 
@@ -152,7 +152,7 @@ def floor_ms(num_bytes: int, device: torch.device) -> float:
     return num_bytes / bytes_per_ms(device)
 
 
-def synchronise(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
     """Wait for the device."""
     if device.type == 'cuda':
         torch.cuda.synchronize(device)

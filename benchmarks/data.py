@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmdet_kpheads.compat.configs import configs_root
 
-from .contract import synchronise, timed
+from .contract import synchronize, timed
 from .scenes import total
 from .steps import LEARNING_RATE, ON_CPU, ON_GPU, build
 
@@ -113,7 +113,7 @@ def waiting_row(name: str, images: list[dict[str, Any]], device: torch.device) -
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        synchronise(device)
+        synchronize(device)
         steps.append(time.perf_counter() - start)
 
     side = timed(step, device)

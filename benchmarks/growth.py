@@ -45,9 +45,9 @@ def slope(amounts: list[int], times: list[float]) -> float:
 def rows(device: torch.device) -> Iterator[dict[str, Any]]:
     """Every head by boxes; CenterNet by batch and by map too."""
     found = []
-    centre, corner, points = centernet_heads(), cornernet_heads(), autoassign_heads(device)
+    center, corner, points = centernet_heads(), cornernet_heads(), autoassign_heads(device)
     by_boxes = (
-        ('CenterNet', lambda boxes: centernet_scene(2, boxes, device), centre, True),
+        ('CenterNet', lambda boxes: centernet_scene(2, boxes, device), center, True),
         ('CornerNet', lambda boxes: cornernet_scene(2, boxes, device), corner, False),
         ('AutoAssign', lambda boxes: autoassign_scene(1, boxes, device, (800, 1333)), points, False),
     )
@@ -60,7 +60,7 @@ def rows(device: torch.device) -> Iterator[dict[str, Any]]:
         ('CenterNet, batch', 'images', BATCHES, lambda images: centernet_scene(images, 20, device)),
         ('CenterNet, map', 'cells a side', CELLS, lambda cells: centernet_scene(2, 20, device, cells)),
     ):
-        yield from series(what, unit, amounts, scene, centre, device, probability=True)
+        yield from series(what, unit, amounts, scene, center, device, probability=True)
 
 
 def draw(rows: list[dict[str, Any]], device: torch.device) -> None:

@@ -42,9 +42,9 @@ def random_truth(images: int, boxes: int, size: tuple[int, int], device: torch.d
     truth = []
     for _ in range(images):
         half = (0.02 + 0.18 * torch.rand(boxes, 2, generator=generator)) * side
-        centre = half + torch.rand(boxes, 2, generator=generator) * (side - 2 * half)
+        center = half + torch.rand(boxes, 2, generator=generator) * (side - 2 * half)
         labels = torch.randint(CLASSES, (boxes,), generator=generator)
-        truth.append(InstanceData(bboxes=torch.cat((centre - half, centre + half), 1), labels=labels).to(device))
+        truth.append(InstanceData(bboxes=torch.cat((center - half, center + half), 1), labels=labels).to(device))
     return truth
 
 

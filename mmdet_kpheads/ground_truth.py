@@ -1,4 +1,4 @@
-"""One batch of ground truth as tensors, checked and cleaned, without a device synchronisation.
+"""One batch of ground truth as tensors, checked and cleaned, without a device synchronization.
 
 Shape legend: B images, N boxes of the fullest image and 3 spare rows, M ignore boxes likewise.
 """
@@ -121,7 +121,7 @@ def _plain(boxes: Any) -> Tensor:
 
 
 def _pad(boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """(B, N, 4) boxes and (B, N) presence. The lengths are known on the host: no synchronisation."""
+    """(B, N, 4) boxes and (B, N) presence. The lengths are known on the host: no synchronization."""
     padded = _pad_rows([box.float() for box in boxes])
     lengths = torch.tensor([len(box) for box in boxes]).to(padded.device, non_blocking=True)
     present = torch.arange(padded.shape[1], device=padded.device) < lengths[:, None]

@@ -16,15 +16,15 @@ def instances(boxes, labels) -> InstanceData:
 
 
 def well_formed(count: int, num_classes: int, size: int, seed: int = 0) -> InstanceData:
-    """``count`` boxes inside a square image, no two with a centre in the same stride-4 cell."""
+    """``count`` boxes inside a square image, no two with a center in the same stride-4 cell."""
     generator = torch.Generator().manual_seed(seed)
     cells = torch.randperm((size // STRIDE - 4) ** 2, generator=generator)[:count]
     x, y = cells % (size // STRIDE - 4) + 2, cells // (size // STRIDE - 4) + 2
-    centres = (torch.stack((x, y), 1) + 0.1 + 0.8 * torch.rand(count, 2, generator=generator)) * STRIDE
-    room = torch.minimum(centres, size - centres)
+    centers = (torch.stack((x, y), 1) + 0.1 + 0.8 * torch.rand(count, 2, generator=generator)) * STRIDE
+    room = torch.minimum(centers, size - centers)
     half = room * (0.1 + 0.89 * torch.rand(count, 2, generator=generator))
     labels = torch.randint(num_classes, (count,), generator=generator)
-    return InstanceData(bboxes=torch.cat((centres - half, centres + half), 1), labels=labels)
+    return InstanceData(bboxes=torch.cat((centers - half, centers + half), 1), labels=labels)
 
 
 def metas(batch: int, size: int, **extra) -> list[dict]:

@@ -1,4 +1,4 @@
-"""Small heads and detectors and a few optimiser steps, for curves and finiteness."""
+"""Small heads and detectors and a few optimizer steps, for curves and finiteness."""
 
 import torch
 from mmdet.registry import MODELS
@@ -8,7 +8,7 @@ from mmengine.registry import DefaultScope
 from mmdet_kpheads.heads import AutoAssignHead, CenterNetHead, CornerNetHead
 from tests.scenes import metas
 
-GROUPS = dict(type='GN', num_groups=2)  # unlike batch normalisation the same for one image and for two
+GROUPS = dict(type='GN', num_groups=2)  # unlike batch normalization the same for one image and for two
 
 
 def small_centernet():

@@ -1,4 +1,4 @@
-# CenterNet with ResNet-18 on PASCAL VOC 2007 + 2012, 384 x 384, after CenterNet's repository (resdcn_18): its optimiser,
+# CenterNet with ResNet-18 on PASCAL VOC 2007 + 2012, 384 x 384, after CenterNet's repository (resdcn_18): its optimizer,
 # schedule, Gaussian radius, statistics and test; the training transforms are ours.
 #
 #   python tools/train.py centernet/centernet_r18-dcnv2_1xb32-70e_voc0712-384.py

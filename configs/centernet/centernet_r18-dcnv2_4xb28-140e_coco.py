@@ -1,4 +1,4 @@
-# CenterNet with ResNet-18 and deformable convolutions after CenterNet's repository (resdcn_18): its optimiser, schedule,
+# CenterNet with ResNet-18 and deformable convolutions after CenterNet's repository (resdcn_18): its optimizer, schedule,
 # Gaussian radius, statistics of BGR images and test; the training transforms are ours.
 #
 #   python tools/train.py centernet/centernet_r18-dcnv2_4xb28-140e_coco.py

@@ -14,7 +14,7 @@ crop_size = (512, 512)
 train_pipeline = _base_.train_pipeline
 train_pipeline[3:5] = [
     dict(
-        type='RandomCenterCropPad',  # works on raw values, so it pads with black before the normalisation
+        type='RandomCenterCropPad',  # works on raw values, so it pads with black before the normalization
         crop_size=crop_size,
         ratios=(0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3),
         mean=[0, 0, 0],

@@ -10,7 +10,7 @@ _base_ = [
 ]
 
 crop_size = (511, 511)
-colours = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
+colors = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 
 model = dict(
     data_preprocessor=dict(pad_size_divisor=1),  # the transforms pad
@@ -36,12 +36,12 @@ train_pipeline = [
         saturation_range=(0.5, 1.5),
         hue_delta=18),
     dict(
-        type='RandomCenterCropPad',  # pads with the mean colour
+        type='RandomCenterCropPad',  # pads with the mean color
         crop_size=crop_size,
         ratios=(0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3),
         test_pad_mode=None,
         to_rgb=True,
-        **colours),
+        **colors),
     dict(type='Resize', scale=crop_size, keep_ratio=False),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackDetInputs'),
@@ -55,7 +55,7 @@ pad_to_127 = dict(
     test_mode=True,
     test_pad_mode=['logical_or', 127],
     to_rgb=True,
-    **colours)
+    **colors)
 meta_keys = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'border')
 test_pipeline = [
     dict(type='LoadImageFromFile', to_float32=True),

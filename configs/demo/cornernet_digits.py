@@ -26,6 +26,6 @@ model = dict(
         max_per_img=max_detections,
         nms=dict(type='soft_nms', iou_threshold=0.5, method='gaussian')))
 
-# corners are learned from less than a centre is: more and smaller steps
+# corners are learned from less than a center is: more and smaller steps
 train_dataloader = dict(batch_size=8)
 auto_scale_lr = dict(base_batch_size=8)

@@ -67,7 +67,7 @@ class Tree(nn.Module):
         in_channels: Channels that come in.
         out_channels: Channels that go out.
         stride: Step of the first block.
-        norm_cfg: Normalisation.
+        norm_cfg: Normalization.
         joins_input: Give the root the (pooled) input of this tree as a child.
         passed_channels: Channels of the children that outer trees hand to the root.
     """
@@ -132,9 +132,9 @@ class DLA(BaseModule):
         channels: Of the six levels.
         depths: Depth of the trees; of the first two levels the number of convolutions.
         out_indices: Levels that are returned; level l has stride 2 ** l.
-        norm_cfg: Normalisation.
+        norm_cfg: Normalization.
         norm_eval: Keep batch norms in evaluation mode in training: for few images a GPU.
-        init_cfg: mmengine's initialisation config; None for the authors' random weights.
+        init_cfg: mmengine's initialization config; None for the authors' random weights.
 
     Raises:
         ValueError: For a number of channels or depths other than six, or a level that does not exist.

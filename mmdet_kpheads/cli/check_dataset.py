@@ -9,13 +9,13 @@ import numpy as np
 import torch
 
 from ..datasets.check import fatal_faults, file_faults, report
-from ..datasets.pictures import TRUTH_COLOUR, blend, draw_boxes, read_enlarged, side_by_side
+from ..datasets.pictures import TRUTH_COLOR, blend, draw_boxes, read_enlarged, side_by_side
 from ..datasets.sources import Source, sources
 from ..datasets.truth import ImageTruth, Truth
 from ..errors import InputError
 from ..functional.gaussian import DEFAULT_MIN_OVERLAP
 from ..ground_truth import GroundTruth
-from ..targets.centre import centre_targets
+from ..targets.center import center_targets
 from ..targets.points import MapFrame
 from . import arguments
 
@@ -48,19 +48,19 @@ def target_map(image: ImageTruth, stride: int, longer_side: int | None) -> np.nd
     boxes = torch.tensor(image.boxes, dtype=torch.float32).reshape(-1, 4) * scale
     labels = torch.zeros(len(boxes), dtype=torch.int64)
     truth = GroundTruth.from_tensors([boxes], [labels], [frame.input_size], 1, 'check_dataset')
-    heat: np.ndarray = centre_targets(truth, frame).heatmap[0, 0].numpy()
+    heat: np.ndarray = center_targets(truth, frame).heatmap[0, 0].numpy()
     return heat
 
 
 def draw(truth: Truth, folder: Path, number: int, stride: int, longer_side: int | None) -> None:
-    """Write the first images that can be read as PNG files: with their boxes, and under the target of a centre head."""
+    """Write the first images that can be read as PNG files: with their boxes, and under the target of a center head."""
     folder.mkdir(parents=True, exist_ok=True)
     for image in [image for image in truth.images if image.path.is_file()][:number]:
         pixels, factor = read_enlarged(image.path)
         boxes = np.array(image.boxes).reshape(-1, 4) * factor
-        picture = draw_boxes(pixels, boxes, image.names, TRUTH_COLOUR)
+        picture = draw_boxes(pixels, boxes, image.names, TRUTH_COLOR)
         target = draw_boxes(
-            blend(pixels, target_map(image, stride, longer_side)), boxes, [''] * len(boxes), TRUTH_COLOUR
+            blend(pixels, target_map(image, stride, longer_side)), boxes, [''] * len(boxes), TRUTH_COLOR
         )
         cv2.imwrite(str(folder / f'{image.path.stem}.png'), side_by_side(picture, target))
 

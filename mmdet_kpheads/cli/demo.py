@@ -14,8 +14,8 @@ import numpy as np
 from ..compat.configs import configs_root
 from ..datasets.digits import CLASSES, IMAGE_FOLDER, write_digits
 from ..datasets.pictures import (
-    PREDICTION_COLOUR,
-    TRUTH_COLOUR,
+    PREDICTION_COLOR,
+    TRUTH_COLOR,
     draw_boxes,
     montage,
     read_enlarged,
@@ -68,8 +68,8 @@ def draw_predictions(predictions: list[dict], folder: Path, data: Path) -> Path:
             for label, score in zip(found['labels'][kept], found['scores'][kept], strict=True)
         ]
         pixels, factor = read_enlarged(image.path)
-        left = draw_boxes(pixels, np.array(image.boxes) * factor, image.names, TRUTH_COLOUR)
-        right = draw_boxes(pixels, found['bboxes'][kept].numpy() * factor, captions, PREDICTION_COLOUR)
+        left = draw_boxes(pixels, np.array(image.boxes) * factor, image.names, TRUTH_COLOR)
+        right = draw_boxes(pixels, found['bboxes'][kept].numpy() * factor, captions, PREDICTION_COLOR)
         pictures.append(side_by_side(left, right))
         cv2.imwrite(str(folder / f'{image.path.stem}.png'), pictures[-1])
     path = folder / 'montage.png'

@@ -1,4 +1,4 @@
-"""Draw what AutoAssign has learned: the centre prior of each class, and the points that stand for the objects."""
+"""Draw what AutoAssign has learned: the center prior of each class, and the points that stand for the objects."""
 
 import argparse
 from collections.abc import Sequence
@@ -15,13 +15,13 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from torch import Tensor
 
-from ..datasets.pictures import FONT, FONT_SCALE, TRUTH_COLOUR, blend, colours, draw_boxes, montage, side_by_side
+from ..datasets.pictures import FONT, FONT_SCALE, TRUTH_COLOR, blend, colors, draw_boxes, montage, side_by_side
 from ..errors import InputError
 from ..functional.center_prior import log_center_prior
 from ..heads import AutoAssignHead, CenterPrior
 from . import arguments
 
-PRIOR_REACH = 4.0  # strides shown to each side of the box centre
+PRIOR_REACH = 4.0  # strides shown to each side of the box center
 PRIOR_PX = 201  # side of a class's picture
 COLUMNS = 5
 WHITE = (255, 255, 255)
@@ -40,14 +40,14 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def draw_prior(prior: CenterPrior, classes: tuple[str, ...]) -> np.ndarray:
-    """The learned Gaussian of each class around the centre of a box, four strides to each side."""
+    """The learned Gaussian of each class around the center of a box, four strides to each side."""
     step = torch.linspace(-PRIOR_REACH, PRIOR_REACH, PRIOR_PX)
     offset = torch.stack(torch.meshgrid(step, step, indexing='xy'), -1)  # (P, P, 2) as x, y
     pictures = []
     for name, mean, sigma in zip(classes, prior.mean.detach(), prior.sigma.detach(), strict=True):
-        picture = colours(log_center_prior(offset, mean, sigma).exp().numpy())
-        centre = (PRIOR_PX // 2, PRIOR_PX // 2)
-        cv2.drawMarker(picture, centre, WHITE, cv2.MARKER_CROSS, 13, 1)
+        picture = colors(log_center_prior(offset, mean, sigma).exp().numpy())
+        center = (PRIOR_PX // 2, PRIOR_PX // 2)
+        cv2.drawMarker(picture, center, WHITE, cv2.MARKER_CROSS, 13, 1)
         spread = sigma.abs()
         lines = (name, f'mu {mean[0]:+.2f} {mean[1]:+.2f}', f'sigma {spread[0]:.2f} {spread[1]:.2f}')
         for text, y in zip(lines, (16, PRIOR_PX - 22, PRIOR_PX - 6), strict=True):
@@ -71,14 +71,14 @@ def draw_weights(
     factor = max(1, round(MIN_WIDTH_PX / image.shape[1]))
     large = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
     boxes = np.array(instances.bboxes.tolist(), dtype=float).reshape(-1, 4) * factor
-    picture = draw_boxes(large, boxes, [classes[label] for label in instances.labels], TRUTH_COLOUR)
+    picture = draw_boxes(large, boxes, [classes[label] for label in instances.labels], TRUTH_COLOR)
     for number, (level, stride) in enumerate(zip(levels, strides, strict=True)):
         side = stride * factor
         # a point is the corner of its cell: shown as the square around it
         weights = np.kron(level.numpy(), np.ones((side, side)))[side // 2 :, side // 2 :]
         weights = weights[: large.shape[0], : large.shape[1]]
         weights = np.pad(weights, [(0, full - part) for full, part in zip(large.shape[:2], weights.shape, strict=True)])
-        blended = draw_boxes(blend(large, weights), boxes, [''] * len(boxes), TRUTH_COLOUR)
+        blended = draw_boxes(blend(large, weights), boxes, [''] * len(boxes), TRUTH_COLOR)
         cv2.putText(blended, f'level {number}', (4, 16), FONT, FONT_SCALE, WHITE, 1, cv2.LINE_AA)
         picture = side_by_side(picture, blended)
     return picture

@@ -21,7 +21,7 @@ class Converted(NamedTuple):
 
     Attributes:
         weights: By our names.
-        source: What it was recognised as.
+        source: What it was recognized as.
         left_out: Their names of what is not needed.
         folded: Our names of the biases that went into the running mean of their norm.
     """
@@ -35,7 +35,7 @@ class Converted(NamedTuple):
         """What became of the tensors, in a few lines."""
         parts = Counter(name.split('.')[0] for name in self.weights)
         mapped = ', '.join(f'{number} {part}' for part, number in parts.items())
-        lines = [f'recognised as {self.source}', f'mapped {len(self.weights)} tensors: {mapped}']
+        lines = [f'recognized as {self.source}', f'mapped {len(self.weights)} tensors: {mapped}']
         if self.folded:
             lines.append(f'folded {len(self.folded)} biases into the running mean of the norm behind them')
         if self.left_out:
@@ -52,10 +52,10 @@ def convert(checkpoint: Mapping[str, Any], ignore: str | None = None) -> Convert
         ignore: Pattern of names to leave out, for what a fork has added.
 
     Raises:
-        InputError: If the source is not recognised, or a name of it is not known; it is named then.
+        InputError: If the source is not recognized, or a name of it is not known; it is named then.
     """
     theirs = _weights_of(checkpoint)
-    source = _recognise(theirs)
+    source = _recognize(theirs)
     rules = ((ignore, None), *source.rules) if ignore else source.rules
     weights: dict[str, Tensor] = {}
     left_out, unknown = [], []
@@ -88,7 +88,7 @@ def _weights_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     return weights
 
 
-def _recognise(names: Iterable[str]) -> Source:
+def _recognize(names: Iterable[str]) -> Source:
     names = list(names)
     for source in SOURCES:
         if all(any(re.fullmatch(mark, name) for name in names) for mark in source.marks):

@@ -122,7 +122,7 @@ def faults(truth: Truth, classes: tuple[str, ...]) -> Iterator[tuple[str, str]]:
 
 
 def shared_cells(image: ImageTruth, stride: int, longer_side: int | None = None) -> int:
-    """Count the objects of an image whose centre lies in the same cell as that of another of the same class.
+    """Count the objects of an image whose center lies in the same cell as that of another of the same class.
 
     Args:
         image: The image.
@@ -130,12 +130,12 @@ def shared_cells(image: ImageTruth, stride: int, longer_side: int | None = None)
         longer_side: What the longer side of the image is resized to; None for no resize.
     """
     scale = longer_side / max(image.size) if longer_side else 1.0
-    centres = Counter(
+    centers = Counter(
         (name, int((box[0] + box[2]) * scale / 2 // stride), int((box[1] + box[3]) * scale / 2 // stride))
         for box, name in zip(image.boxes, image.names, strict=True)
         if box_fault(box, image.size) in (None, 'box reaches beyond the image')
     )
-    return sum(count - 1 for count in centres.values())
+    return sum(count - 1 for count in centers.values())
 
 
 def class_counts(truth: Truth, classes: tuple[str, ...]) -> dict[str, int]:
@@ -165,7 +165,7 @@ def report(truth: Truth, classes: tuple[str, ...], stride: int = 4, longer_side:
     lines += [f'  {count} x {kind}, such as {examples[kind]}' for kind, count in counts.items()]
     shared = sum(shared_cells(image, stride, longer_side) for image in truth.images)
     rate = 100 * shared / max(objects, 1)
-    lines.append(f'  {shared} objects ({rate:.2f}%) share class and centre cell at stride {stride}')
+    lines.append(f'  {shared} objects ({rate:.2f}%) share class and center cell at stride {stride}')
     return '\n'.join(lines)
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-TRUTH_COLOUR = (80, 220, 80)
-PREDICTION_COLOUR = (60, 140, 255)
+TRUTH_COLOR = (80, 220, 80)
+PREDICTION_COLOR = (60, 140, 255)
 GAP_PX = 4
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 FONT_SCALE = 0.45
@@ -32,7 +32,7 @@ def read_enlarged(path: Path | str) -> tuple[np.ndarray, float]:
 
 
 def draw_boxes(
-    image: np.ndarray, boxes: np.ndarray, captions: Sequence[str], colour: tuple[int, int, int]
+    image: np.ndarray, boxes: np.ndarray, captions: Sequence[str], color: tuple[int, int, int]
 ) -> np.ndarray:
     """Draw boxes (N, 4) with their captions into a copy of an image; what is not finite is left out."""
     canvas = image.copy()
@@ -40,27 +40,27 @@ def draw_boxes(
         if not np.isfinite(box).all():
             continue
         x1, y1, x2, y2 = (round(value) for value in np.clip(box, -1, max(image.shape)).tolist())
-        cv2.rectangle(canvas, (x1, y1), (x2, y2), colour, 2)
+        cv2.rectangle(canvas, (x1, y1), (x2, y2), color, 2)
         if not caption:
             continue
         (width, height), _ = cv2.getTextSize(caption, FONT, FONT_SCALE, 1)
         left, top = max(0, min(x1, canvas.shape[1] - width)), max(0, y1 - height - 4)
-        cv2.rectangle(canvas, (left, top), (left + width, top + height + 4), colour, -1)
+        cv2.rectangle(canvas, (left, top), (left + width, top + height + 4), color, -1)
         cv2.putText(canvas, caption, (left, top + height + 1), FONT, FONT_SCALE, (0, 0, 0), 1, cv2.LINE_AA)
     return canvas
 
 
-def colours(values: np.ndarray) -> np.ndarray:
+def colors(values: np.ndarray) -> np.ndarray:
     """Values in [0, 1] as BGR."""
     picture: np.ndarray = cv2.applyColorMap((values.clip(0, 1) * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
     return picture
 
 
 def blend(image: np.ndarray, values: np.ndarray, share: float = OVERLAY) -> np.ndarray:
-    """An image under the colours of a map (h, w) in [0, 1], whose cells are enlarged to the image as squares."""
+    """An image under the colors of a map (h, w) in [0, 1], whose cells are enlarged to the image as squares."""
     height, width = image.shape[:2]
     squares = cv2.resize(values.astype(np.float32), (width, height), interpolation=cv2.INTER_NEAREST)
-    blended: np.ndarray = cv2.addWeighted(image, 1 - share, colours(squares), share, 0)
+    blended: np.ndarray = cv2.addWeighted(image, 1 - share, colors(squares), share, 0)
     return blended
 
 

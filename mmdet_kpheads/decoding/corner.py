@@ -42,13 +42,13 @@ def decode_corners(
     options: PairingOptions,
     valid_cells: Tensor | None = None,
 ) -> Detections:
-    """Boxes of a whole batch at once; fixed-size tensors, no device synchronisation.
+    """Boxes of a whole batch at once; fixed-size tensors, no device synchronization.
 
     Every top-left corner is tried with every bottom-right one. A pair is a box if the classes are the same, the tags
     are near, and the second corner lies right of and below the first. Its score is the mean of both.
 
     Differs from mmdet's head: tags of any width or none, boxes clipped to the image on every side, ``num_dets`` and
-    ``corner_topk`` cut to what exists, ``score_thr`` honoured.
+    ``corner_topk`` cut to what exists, ``score_thr`` honored.
 
     Args:
         top_left: Predictions of top-left corners.

@@ -28,7 +28,7 @@ class PointLevel(NamedTuple):
 def decode_points(
     levels: Sequence[PointLevel], extent_px: Tensor, score_thr: float = 0.05, nms_pre: int = 1000
 ) -> Detections:
-    """Boxes of a whole batch at once; fixed-size tensors, no device synchronisation.
+    """Boxes of a whole batch at once; fixed-size tensors, no device synchronization.
 
     The threshold and the choice of the best act on the class probability alone, the score is class x objectness. Of
     equal ones the first class and cell wins.

@@ -124,7 +124,7 @@ class BoxRanges(NamedTuple):
 
 
 def inverse_miss(iou: Tensor) -> Tensor:
-    """The value f = 1 / (1 - IoU), before it is normalised over the points of a box."""
+    """The value f = 1 / (1 - IoU), before it is normalized over the points of a box."""
     return 1 / (1 - iou).clamp(min=EPS)
 
 

@@ -9,7 +9,7 @@ def log_center_prior(offset: Tensor, mean: Tensor, sigma: Tensor) -> Tensor:
     """Logarithm of the prior; never above 0, finite for every sigma.
 
     Args:
-        offset: (..., 2) point - box centre in strides of the point's level.
+        offset: (..., 2) point - box center in strides of the point's level.
         mean: (..., 2) in strides.
         sigma: (..., 2) in strides; its sign does not matter.
 

@@ -1,4 +1,4 @@
-"""Generalised IoU loss of pairs of boxes (arXiv 1902.09630), its gradient made with its value.
+"""Generalized IoU loss of pairs of boxes (arXiv 1902.09630), its gradient made with its value.
 
 Shape legend: P pairs of boxes, coordinates first: (4, P) xyxy in pixels.
 """

@@ -1,7 +1,7 @@
 """Triplets mined from all pairwise distances of a batch, and their loss.
 
 Source: hard, In Defense of the Triplet Loss, arXiv 1703.07737; semi-hard, FaceNet, arXiv 1503.03832. Both as in
-tensorflow_addons' losses/triplet.py, whose behaviour without a positive or negative is kept under ``tfa_compat``.
+tensorflow_addons' losses/triplet.py, whose behavior without a positive or negative is kept under ``tfa_compat``.
 
 Shape legend: M embeddings of a batch; ``...`` any number of independent batches.
 """

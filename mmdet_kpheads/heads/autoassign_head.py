@@ -27,7 +27,7 @@ from .losses import try_box_loss
 from .options import image_extents, read_test_cfg
 from .results import to_instances
 
-CLASS_PRIOR = 0.02  # probability at the start (mmdet; the authors' focal initialisation)
+CLASS_PRIOR = 0.02  # probability at the start (mmdet; the authors' focal initialization)
 DISTANCE_BIAS = 4.0  # strides: the box at the start reaches four cells to each side
 LAST_CONV_STD = 0.01
 GROUP_NORM = {'type': 'GN', 'num_groups': 32, 'requires_grad': True}
@@ -69,7 +69,7 @@ class AutoAssignHead(AnchorFreeHead):
 
     Differs from mmdet's head: memory follows the pairs of an object and a point inside it; an object without a point
     enters no loss; where boxes of a class overlap the smallest negative weight wins, in any order of the boxes; the
-    normalisers are averaged over ranks; ``force_topk`` takes points of the level that fits the object.
+    normalizers are averaged over ranks; ``force_topk`` takes points of the level that fits the object.
 
     Args:
         num_classes: C.
@@ -80,10 +80,10 @@ class AutoAssignHead(AnchorFreeHead):
         neg_loss_weight: Weight of ``loss_neg``.
         center_loss_weight: Weight of ``loss_center``.
         loss_bbox: An IoU loss of mmdet; the published config has GIoU with weight 5.
-        norm_cfg: Normalisation in the towers.
+        norm_cfg: Normalization in the towers.
         test_cfg: ``nms_pre``, ``min_bbox_size`` (pixels), ``score_thr``, ``nms`` (None for none), ``max_per_img`` (all
             if not positive).
-        init_cfg: mmengine's initialisation config.
+        init_cfg: mmengine's initialization config.
         distance_activation: ``'relu'`` as published; ``'softplus'`` or ``'exp'`` keep a gradient where relu has none.
         ignore_regions: Points inside an ignore box (COCO crowd, VOC difficult) train nothing.
         kwargs: ``feat_channels``, ``stacked_convs``, ``strides``, ``dcn_on_last_conv``, ``bbox_coder``, ``conv_cfg``
@@ -128,8 +128,8 @@ class AutoAssignHead(AnchorFreeHead):
         )
         if not norm_cfg or norm_cfg.get('type') != 'GN':
             warnings.warn(
-                f'{type(self).__name__} with norm_cfg={norm_cfg}: its towers are meant for group normalisation; batch '
-                'normalisation was reported to cost 3 AP',
+                f'{type(self).__name__} with norm_cfg={norm_cfg}: its towers are meant for group normalization; batch '
+                'normalization was reported to cost 3 AP',
                 stacklevel=2,
             )
         self.center_prior = CenterPrior(force_topk, topk, num_classes, self.strides)

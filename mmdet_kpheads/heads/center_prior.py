@@ -48,7 +48,7 @@ class CenterPrior(nn.Module):
         """Logarithm of the prior weight of each pair, (P,) float32.
 
         Args:
-            offset: (2, P) point - box centre in strides of the point's level, x and y.
+            offset: (2, P) point - box center in strides of the point's level, x and y.
             labels: Class of each box.
             box: (P,) the box of each pair.
         """

@@ -12,15 +12,15 @@ from mmengine.model import bias_init_with_prob, normal_init
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from ..decoding.centre import decode_centres
+from ..decoding.center import decode_centers
 from ..decoding.flip import average_flipped_heat, average_flipped_offset, average_flipped_size
 from ..functional.gaussian import DEFAULT_MIN_OVERLAP, check_radius_options
 from ..functional.peaks import gather_cells
 from ..ground_truth import GroundTruth
 from ..losses.build import build_loss
-from ..losses.normaliser import normaliser
+from ..losses.normalizer import normalizer
 from ..registry import MODELS
-from ..targets.centre import centre_targets, dense_centre_targets
+from ..targets.center import center_targets, dense_center_targets
 from ..targets.points import MapFrame, PointTargets
 from .losses import averaged, heatmap_loss, read_trained, try_box_loss, try_heatmap_loss, try_regression_loss
 from .options import (
@@ -35,7 +35,7 @@ from .options import (
 from .results import to_instances
 
 HEAT_PRIOR = 0.1  # probability at the start (CornerNet section 4.1, kept by CenterNet)
-REGRESSION_STD = 0.001  # CenterNet's initialisation of size and offset weights
+REGRESSION_STD = 0.001  # CenterNet's initialization of size and offset weights
 HEATMAP_LOSS = {'type': 'GaussianFocalLoss', 'loss_weight': 1.0}  # the three weights: CenterNet section 3
 SIZE_LOSS = {'type': 'L1Loss', 'loss_weight': 0.1}
 OFFSET_LOSS = {'type': 'L1Loss', 'loss_weight': 1.0}
@@ -50,12 +50,12 @@ Predictions = tuple[Maps, Maps, Maps]
 
 @MODELS.register_module()
 class CenterNetHead(BaseDenseHead):
-    """Objects as points: a heat map of centres, with size and offset read at the peaks.
+    """Objects as points: a heat map of centers, with size and offset read at the peaks.
 
     Arguments, parameter names and methods of mmdet's head, so that its checkpoints load.
 
     Differs from mmdet's head: ``forward`` gives heat-map logits instead of probabilities; no loop over boxes; boxes are
-    clipped and checked; on a shared cell the smaller box wins; the normaliser is averaged over ranks.
+    clipped and checked; on a shared cell the smaller box wins; the normalizer is averaged over ranks.
 
     Args:
         in_channels: Channels of the feature map.
@@ -66,10 +66,10 @@ class CenterNetHead(BaseDenseHead):
         loss_offset: Loss of the offset in cells.
         train_cfg: Taken for SingleStageDetector, not read.
         test_cfg: ``topk``, ``local_maximum_kernel``, ``max_per_img`` (all if not positive), ``score_thr``, ``nms``.
-        init_cfg: mmengine's initialisation config.
+        init_cfg: mmengine's initialization config.
         loss_bbox: An IoU loss of mmdet on the decoded boxes, beside or in place of ``loss_wh``.
         size_encoding: ``'linear'``, or ``'log'``: the branch predicts log sizes, which are positive by construction.
-        class_specific_wh: A size for each class: objects of two classes may share a centre.
+        class_specific_wh: A size for each class: objects of two classes may share a center.
         radius: ``'exact'``, or ``'legacy'`` for the formula of CenterNet's repository.
         min_overlap: IoU kept inside the Gaussian radius; None for 0.3 (exact) or 0.7 (legacy).
         ignore_regions: Train nothing on cells that touch an ignore box (COCO crowd, VOC difficult).
@@ -214,7 +214,7 @@ class CenterNetHead(BaseDenseHead):
             input_size: (height, width) of the network input in pixels.
         """
         targets = self._targets(truth, center_heatmap_preds[0].shape, input_size)
-        objects = normaliser(targets.num_peaks)
+        objects = normalizer(targets.num_peaks)
         levels = zip(center_heatmap_preds, wh_preds, offset_preds, strict=True)
         with torch.autocast(center_heatmap_preds[0].device.type, enabled=False):
             by_level = [self._level_losses(*maps, truth, targets, objects) for maps in levels]
@@ -245,7 +245,7 @@ class CenterNetHead(BaseDenseHead):
 
     def _targets(self, truth: GroundTruth, map_shape: torch.Size, input_size: tuple[int, int]) -> PointTargets:
         frame = MapFrame(map_shape, input_size, self.min_overlap, self.radius)
-        return centre_targets(truth, frame, self.ignore_regions, self.class_specific_wh)
+        return center_targets(truth, frame, self.ignore_regions, self.class_specific_wh)
 
     def _regression_losses(
         self, size_map: Tensor, offset_map: Tensor, truth: GroundTruth, targets: PointTargets, objects: Tensor
@@ -265,7 +265,7 @@ class CenterNetHead(BaseDenseHead):
         return losses
 
     def _size_at(self, size_map: Tensor, truth: GroundTruth, targets: PointTargets) -> Tensor:
-        """Raw size predictions at the centres, (B, N, 2)."""
+        """Raw size predictions at the centers, (B, N, 2)."""
         size = gather_cells(size_map, targets.cells).float()
         if not self.class_specific_wh:
             return size
@@ -299,7 +299,7 @@ class CenterNetHead(BaseDenseHead):
         )
         shape = torch.Size((feat_shape[0], self.num_classes, *feat_shape[2:]))
         targets = self._targets(truth, shape, size)
-        return dense_centre_targets(targets), targets.num_peaks.clamp(min=1)
+        return dense_center_targets(targets), targets.num_peaks.clamp(min=1)
 
     def predict_by_feat(
         self,
@@ -312,8 +312,8 @@ class CenterNetHead(BaseDenseHead):
     ) -> list[InstanceData]:
         """Boxes from what :meth:`forward` returned, from its last level, the whole batch at once.
 
-        Differs from mmdet's head: ``border`` is optional, padding holds no centre, boxes are clipped to the image,
-        ``score_thr`` and ``max_per_img`` are honoured with and without NMS, and an ``nms`` in ``test_cfg`` is applied.
+        Differs from mmdet's head: ``border`` is optional, padding holds no center, boxes are clipped to the image,
+        ``score_thr`` and ``max_per_img`` are honored with and without NMS, and an ``nms`` in ``test_cfg`` is applied.
 
         Args:
             center_heatmap_preds: Logits by level.
@@ -337,7 +337,7 @@ class CenterNetHead(BaseDenseHead):
             raise ValueError("with_nms=True needs test_cfg['nms'], e.g. dict(type='nms', iou_threshold=0.5)")
         heat = center_heatmap_preds[-1]
         input_size, extent, cells = image_frame(batch_img_metas, heat)
-        found = decode_centres(
+        found = decode_centers(
             heat,
             self._decode_size(wh_preds[-1]),
             offset_preds[-1],
@@ -362,5 +362,5 @@ class CenterNetHead(BaseDenseHead):
 
 
 def _boxes_around(offset: Tensor, size: Tensor) -> Tensor:
-    """Boxes in cells, relative to the corner of the centre's cell: (B, N, 4)."""
+    """Boxes in cells, relative to the corner of the center's cell: (B, N, 4)."""
     return torch.cat((offset - size / 2, offset + size / 2), -1)

@@ -22,8 +22,8 @@ class CornerPoolBlock(BaseModule):
         directions: The two pooling directions, e.g. ``('top', 'left')``.
         out_channels: Channels of the output.
         feat_channels: Channels that are pooled.
-        norm_cfg: Normalisation of every convolution.
-        init_cfg: mmengine's initialisation config.
+        norm_cfg: Normalization of every convolution.
+        init_cfg: mmengine's initialization config.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ from ..functional.embedding import gather_tags, pairing_report
 from ..functional.gaussian import DEFAULT_MIN_OVERLAP, check_radius_options
 from ..ground_truth import GroundTruth
 from ..losses.build import build_loss
-from ..losses.normaliser import normaliser
+from ..losses.normalizer import normalizer
 from ..registry import MODELS
 from ..targets.corner import CornerTargets, corner_targets, dense_corner_targets
 from ..targets.points import MapFrame, PointTargets
@@ -61,7 +61,7 @@ class CornerNetHead(BaseDenseHead):
     Arguments, parameter names and methods of mmdet's ``CornerHead``, so that its checkpoints load.
 
     Differs from mmdet's head: no loop over boxes; boxes are clipped and checked; on a shared cell the smaller box wins;
-    the normaliser is averaged over ranks; any number of embedding channels, none too; every test option is honoured.
+    the normalizer is averaged over ranks; any number of embedding channels, none too; every test option is honored.
 
     Args:
         num_classes: C.
@@ -74,8 +74,8 @@ class CornerNetHead(BaseDenseHead):
         loss_heatmap: Heat-map loss that takes logits.
         loss_embedding: Grouping loss, called with tags (B, N, 2, D) and mask (B, N); None for none.
         loss_offset: Loss of the corner offset in cells.
-        init_cfg: mmengine's initialisation config.
-        norm_cfg: Normalisation inside the pooling blocks.
+        init_cfg: mmengine's initialization config.
+        norm_cfg: Normalization inside the pooling blocks.
         stack_reduction: ``'sum'`` of the levels' losses, as mmdet trains, or ``'mean'``, as the original.
         radius: ``'exact'``, or ``'legacy'`` for the formula before CornerNet corrected it.
         min_overlap: IoU kept inside the Gaussian radius; None for 0.3 (exact) or 0.7 (legacy).
@@ -155,7 +155,7 @@ class CornerNetHead(BaseDenseHead):
         )
 
     def init_weights(self) -> None:
-        """Heat bias for a prior of 0.1; the last convolutions keep nn.Conv2d's initialisation."""
+        """Heat bias for a prior of 0.1; the last convolutions keep nn.Conv2d's initialization."""
         super().init_weights()
         for name, branch in self.named_children():
             if not name.endswith(('_heat', '_off', '_emb')):
@@ -268,7 +268,7 @@ class CornerNetHead(BaseDenseHead):
         corners = (tl, targets.top_left), (br, targets.bottom_right)
         # divided by 2 before they are added: the gradient of the map is then made with its final scale
         heats = [
-            heatmap_loss(self.loss_heatmap, maps.heat_logits, target, 2 * normaliser(target.num_peaks))
+            heatmap_loss(self.loss_heatmap, maps.heat_logits, target, 2 * normalizer(target.num_peaks))
             for maps, target in corners
         ]
         offsets = [self._offset_loss(maps, target) for maps, target in corners]
@@ -305,7 +305,7 @@ class CornerNetHead(BaseDenseHead):
     def _offset_loss(self, maps: CornerMaps, target: PointTargets) -> Tensor:
         """Divided by the number of cells that are trained, whatever their class."""
         offsets = read_trained(maps.offsets, target.cells, target.regress, target.offsets)
-        cells = normaliser(target.regress.sum(dtype=torch.float32))
+        cells = normalizer(target.regress.sum(dtype=torch.float32))
         return averaged(self.loss_offset, offsets, target.offsets, target.regress[..., None], cells)
 
     def get_targets(

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from ..functional.embedding import NORMS, pull_push
 from ..registry import MODELS
-from .normaliser import normaliser
+from .normalizer import normalizer
 
 REDUCTIONS = ('sum', 'image_mean')
 
@@ -69,7 +69,7 @@ class AssociativeEmbeddingLoss(nn.Module):
         losses = {'pull': self.pull_weight * pull.sum(), 'push': self.push_weight * push.sum()}
         if self.reduction == 'sum':
             return losses
-        images = normaliser((mask != 0).any(1).sum(dtype=torch.float32))
+        images = normalizer((mask != 0).any(1).sum(dtype=torch.float32))
         return {name: loss / images for name, loss in losses.items()}
 
 

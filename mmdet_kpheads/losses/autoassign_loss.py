@@ -28,7 +28,7 @@ from ..functional.giou import giou_loss
 from ..functional.joint_focal import SparseWeight, joint_focal_sum
 from ..ground_truth import GroundTruth
 from ..targets.point_pairs import Pairs, PointGrid, PointPairs
-from .normaliser import normaliser
+from .normalizer import normalizer
 
 PAIRS_AT_ONCE = (
     1 << 19
@@ -51,13 +51,13 @@ class PointPredictions(NamedTuple):
 
 
 class AutoAssignLoss(nn.Module):
-    """Positive, negative and centre loss.
+    """Positive, negative and center loss.
 
     Args:
         loss_bbox: An IoU loss of mmdet.
         pos_weight: Weight of the positive loss.
         neg_weight: Weight of the negative loss.
-        center_weight: Weight of the centre loss.
+        center_weight: Weight of the center loss.
     """
 
     def __init__(self, loss_bbox: nn.Module, pos_weight: float, neg_weight: float, center_weight: float) -> None:
@@ -83,7 +83,7 @@ class AutoAssignLoss(nn.Module):
             truth: The boxes.
             grid: The points.
             pairs: Of the boxes and the points.
-            log_prior: Logarithm of the centre prior, from offsets (2, P) in strides, labels (M + 1,), box (P,).
+            log_prior: Logarithm of the center prior, from offsets (2, P) in strides, labels (M + 1,), box (P,).
             ignored: (B, T) bool, points that train nothing; None for none.
 
         Returns:
@@ -102,8 +102,8 @@ class AutoAssignLoss(nn.Module):
         held = ranges.held[:-1]
         by_image = [values.view(truth.valid.shape) for values in (sums.prior, held)]
         return {
-            'loss_pos': positive_loss(sums, held).sum() * self.pos_weight / normaliser(held.sum(dtype=torch.float32)),
-            'loss_neg': negative * self.neg_weight / normaliser(sums.prior.detach().sum()),
+            'loss_pos': positive_loss(sums, held).sum() * self.pos_weight / normalizer(held.sum(dtype=torch.float32)),
+            'loss_neg': negative * self.neg_weight / normalizer(sums.prior.detach().sum()),
             'loss_center': center_loss(*by_image) * self.center_weight,
         }
 

@@ -21,8 +21,8 @@ class DeconvNeck(BaseModule):
     Args:
         in_channels: Channels of the last feature map, the only one that is read.
         channels: Output channels of each step.
-        norm_cfg: Normalisation.
-        init_cfg: mmengine's initialisation config.
+        norm_cfg: Normalization.
+        init_cfg: mmengine's initialization config.
     """
 
     def __init__(

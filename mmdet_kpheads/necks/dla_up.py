@@ -37,7 +37,7 @@ class IterativeUp(nn.Module):
         in_channels: Channels of the maps, finest first.
         factors: How much smaller each map is than the first.
         deformable: Use deformable convolutions (version 2).
-        norm_cfg: Normalisation.
+        norm_cfg: Normalization.
     """
 
     def __init__(self, in_channels: Sequence[int], factors: Sequence[int], deformable: bool, norm_cfg: dict) -> None:
@@ -72,13 +72,13 @@ class DLAUp(BaseModule):
 
     Source: the two models of CenterNet's repository, ``dla_34`` (deformable) and ``dlav0_34`` (plain).
 
-    Differs from the authors' modules: no bias in front of a normalisation, where it has no effect.
+    Differs from the authors' modules: no bias in front of a normalization, where it has no effect.
 
     Args:
         in_channels: Channels of the maps, finest first, each half as large as the one before.
         deformable: Use deformable convolutions (version 2).
-        norm_cfg: Normalisation.
-        init_cfg: mmengine's initialisation config.
+        norm_cfg: Normalization.
+        init_cfg: mmengine's initialization config.
     """
 
     def __init__(

@@ -50,7 +50,7 @@ def roi_align(
         spatial_scale: Cells a unit of the boxes.
         sampling_ratio: Sampling points a bin and axis; 0 for one a cell.
         pool_mode: ``'avg'`` or ``'max'`` of the points of a bin.
-        aligned: Cell centres lie at half cells. False is the first version: at whole cells, and boxes of at
+        aligned: Cell centers lie at half cells. False is the first version: at whole cells, and boxes of at
             least one cell.
 
     Returns:

@@ -90,12 +90,12 @@ class PointPairs(NamedTuple):
 def point_pairs(truth: GroundTruth, grid: PointGrid, forced_points: int = 0) -> PointPairs:
     """Pair every box with the points strictly inside it.
 
-    The number of pairs is read from the device, the one synchronisation of AutoAssign's loss.
+    The number of pairs is read from the device, the one synchronization of AutoAssign's loss.
 
     Args:
         truth: The boxes.
         grid: The points.
-        forced_points: A box that holds no point gets this many: those nearest to its centre, on the level that fits its
+        forced_points: A box that holds no point gets this many: those nearest to its center, on the level that fits its
             longer side. 0 for none.
     """
     device = truth.boxes.device
@@ -153,20 +153,20 @@ def fitting_level(boxes: Tensor, strides: Tensor) -> Tensor:
 
 
 def _nearest_points(boxes: Tensor, grid: PointGrid, sizes: Tensor, strides: Tensor, k: int) -> Tensor:
-    """The ``k`` points nearest to each centre on the fitting level, (B, N, k); -1 where the level has fewer.
+    """The ``k`` points nearest to each center on the fitting level, (B, N, k); -1 where the level has fewer.
 
-    They lie in a window of k x k cells around the centre, moved into the map; of equally far ones the first wins.
+    They lie in a window of k x k cells around the center, moved into the map; of equally far ones the first wins.
     """
     if k == 0:
         return boxes.new_zeros(*boxes.shape[:2], 0, dtype=torch.int64)
     level = fitting_level(boxes, strides)  # (B, N)
     limit = sizes[level].flip(-1)  # (B, N, 2) as width, height
-    centre = (boxes[..., :2] + boxes[..., 2:]) / 2 / strides[level][..., None]  # (B, N, 2) in cells
-    corner = torch.minimum((centre - k / 2).ceil().long().clamp(min=0), (limit - k).clamp(min=0))
+    center = (boxes[..., :2] + boxes[..., 2:]) / 2 / strides[level][..., None]  # (B, N, 2) in cells
+    corner = torch.minimum((center - k / 2).ceil().long().clamp(min=0), (limit - k).clamp(min=0))
     step = torch.arange(k, device=boxes.device)
     x, y = (corner[..., axis, None] + step for axis in (0, 1))  # (B, N, k) each
-    far_x = (x - centre[..., :1]) ** 2 + torch.where(x < limit[..., :1], 0, torch.inf)
-    far_y = (y - centre[..., 1:]) ** 2 + torch.where(y < limit[..., 1:], 0, torch.inf)
+    far_x = (x - center[..., :1]) ** 2 + torch.where(x < limit[..., :1], 0, torch.inf)
+    far_y = (y - center[..., 1:]) ** 2 + torch.where(y < limit[..., 1:], 0, torch.inf)
     far = (far_y[..., :, None] + far_x[..., None, :]).flatten(2)  # (B, N, k * k)
     start = torch.tensor(grid.starts[:-1]).to(boxes.device, non_blocking=True)[level]  # (B, N)
     point = start[..., None, None] + y[..., :, None] * limit[..., :1, None] + x[..., None, :]

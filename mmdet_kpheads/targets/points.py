@@ -1,4 +1,4 @@
-"""Targets of one kind of point (a centre, a corner): Gaussian heat map, cell and offset of every box's point.
+"""Targets of one kind of point (a center, a corner): Gaussian heat map, cell and offset of every box's point.
 
 Source: CornerNet, arXiv 1808.01244, section 3.2; Objects as Points, arXiv 1904.07850, section 3.
 

@@ -159,7 +159,7 @@ def test_results_are_written_for_data_without_annotations():
 def test_check_dataset_counts_and_draws(capsys):
     check_dataset.main([CONFIG, '--read-images', '--show-dir', 'truth', '--number', '2'])
     text = capsys.readouterr().out
-    assert '8 images' in text and 'zero: ' in text and 'share class and centre cell at stride 4' in text
+    assert '8 images' in text and 'zero: ' in text and 'share class and center cell at stride 4' in text
     pictures = [cv2.imread(str(path)) for path in Path('truth').glob('*.png')]
     assert len(pictures) == 2
     for picture in pictures:
@@ -169,7 +169,7 @@ def test_check_dataset_counts_and_draws(capsys):
         assert heat[..., 2].max() > boxes[..., 2].mean() and abs(boxes.astype(int) - heat.astype(int)).mean() > 5
 
 
-def test_target_map_is_one_at_each_centre_and_follows_the_size():
+def test_target_map_is_one_at_each_center_and_follows_the_size():
     image = ImageTruth(Path('x.jpg'), (64, 32), [[8, 8, 24, 24], [40, 4, 56, 20], [float('nan'), 0, 1, 1]], list('abc'))
     for longer_side, scale in ((None, 1), (128, 2)):
         heat = check_dataset.target_map(image, 4, longer_side)

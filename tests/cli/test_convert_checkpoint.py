@@ -34,7 +34,7 @@ def test_what_is_written_loads_and_knows_its_classes(config, theirs, tmp_path, c
     out = tmp_path / 'new' / 'ours.pth'
     convert_checkpoint.main([config, theirs, str(out)])
     printed = capsys.readouterr().out
-    assert 'recognised as xingyizhou/CenterNet, dla (deformable)' in printed and 'every parameter' in printed
+    assert 'recognized as xingyizhou/CenterNet, dla (deformable)' in printed and 'every parameter' in printed
     model = convert_checkpoint.MODELS.build(Config.fromfile(config).model)
     checkpoint = load_checkpoint(model, str(out), strict=True)
     assert len(checkpoint['meta']['dataset_meta']['classes']) == CLASSES

@@ -69,13 +69,13 @@ def test_doctor_runs_without_mmdet_and_the_package_does_not(tmp_path):
 
 
 def test_run_prepares_and_runs_a_script(tmp_path):
-    (tmp_path / 'neighbour.py').write_text('NAME = "beside the script"')
+    (tmp_path / 'neighbor.py').write_text('NAME = "beside the script"')
     (tmp_path / 'script.py').write_text(
         'import sys\n'
         'from mmcv import ops\n'  # before any config is read, as mmdet's test.py
-        'import neighbour\n'
+        'import neighbor\n'
         'if __name__ == "__main__":\n'
-        '    print(sys.argv[1:], neighbour.NAME, sys.modules["mmcv._ext"].__name__)\n'
+        '    print(sys.argv[1:], neighbor.NAME, sys.modules["mmcv._ext"].__name__)\n'
         '    sys.exit(3)\n'
     )
     folder = tmp_path / 'elsewhere'

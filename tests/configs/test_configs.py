@@ -77,7 +77,7 @@ def test_one_training_step_and_one_prediction(name):
     samples = [DetDataSample(metainfo=meta) for meta in metas(2, INPUT_PX, border=(0, INPUT_PX, 0, INPUT_PX))]
     for sample in samples:
         sample.gt_instances = image
-    inputs = torch.randn(2, 3, INPUT_PX, INPUT_PX)  # two: batch normalisation of Hourglass's 1 x 1 maps
+    inputs = torch.randn(2, 3, INPUT_PX, INPUT_PX)  # two: batch normalization of Hourglass's 1 x 1 maps
     loss = summed(model.train().loss(inputs, samples))
     loss.backward()
     assert loss.isfinite()

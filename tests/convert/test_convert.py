@@ -176,7 +176,7 @@ def test_report_tells_what_was_left_out_and_folded():
     assert converted.left_out and all(name.startswith(unused) for name in converted.left_out)
     assert len(converted.folded) == 16  # proj and node of 1 + 2 + 3 joins, and of the last 2
     report = converted.report()
-    assert 'recognised as xingyizhou/CenterNet, dla' in report and 'folded 16 biases' in report
+    assert 'recognized as xingyizhou/CenterNet, dla' in report and 'folded 16 biases' in report
     assert (
         "left out 14 tensors, of ('base.level3.project.0', 'base.level3.project.1', " in report
         and "'base.fc'" in report
@@ -206,7 +206,7 @@ def test_checkpoints_of_mmdet_are_taken_by_name(name):
 def test_biases_before_a_norm_stay_where_the_model_has_them():
     """AutoAssign's towers have a bias in front of their norm."""
     _, (backbone, neck, head) = MODELS_OF['Megvii-BaseDetection/AutoAssign (cvpods)']
-    with pytest.warns(UserWarning, match='group normalisation'):
+    with pytest.warns(UserWarning, match='group normalization'):
         model = detector(backbone, neck, head | dict(norm_cfg=dict(type='BN')))
     converted = convert({'state_dict': model.state_dict()})
     assert not converted.folded

@@ -198,13 +198,13 @@ def test_report_names_every_fault_of_a_broken_data_set(tmp_path):
 
 
 def test_objects_that_share_a_cell():
-    """Centres (10, 10) and (11, 11) are cell (2, 2) at stride 4; (12, 10) is cell (3, 2); the dog is another class."""
+    """Centers (10, 10) and (11, 11) are cell (2, 2) at stride 4; (12, 10) is cell (3, 2); the dog is another class."""
     boxes = [[0.0, 0.0, 20.0, 20.0], [1.0, 1.0, 21.0, 21.0], [2.0, 0.0, 22.0, 20.0], [0.0, 0.0, 20.0, 20.0]]
     image = ImageTruth(Path('a.jpg'), (100, 80), boxes, ['cat', 'cat', 'cat', 'dog'])
     assert check.shared_cells(image, stride=4) == 1
     assert check.shared_cells(image, stride=4, longer_side=50) == 2  # at half the size all three are cell (1, 1)
     truth = Truth(Path('a.json'), ('cat', 'dog'), [image])
-    assert '1 objects (25.00%) share class and centre cell at stride 4' in check.report(truth, ('cat', 'dog'))
+    assert '1 objects (25.00%) share class and center cell at stride 4' in check.report(truth, ('cat', 'dog'))
 
 
 def test_empty_image_and_wrong_size_are_named(tmp_path):

@@ -8,9 +8,9 @@ from mmdet_kpheads.datasets import pictures
 def test_boxes_are_drawn_where_they_are_and_bad_ones_left_out():
     image = np.zeros((100, 100, 3), np.uint8)
     boxes = np.array([[20, 40, 60, 80], [np.nan, 0, 1, 1]])
-    drawn = pictures.draw_boxes(image, boxes, ['cat', 'bad'], pictures.TRUTH_COLOUR)
+    drawn = pictures.draw_boxes(image, boxes, ['cat', 'bad'], pictures.TRUTH_COLOR)
     assert not image.any()
-    assert tuple(drawn[60, 20]) == tuple(drawn[80, 40]) == pictures.TRUTH_COLOUR
+    assert tuple(drawn[60, 20]) == tuple(drawn[80, 40]) == pictures.TRUTH_COLOR
     assert not drawn[60, 40].any() and not drawn[90:, 90:].any()
 
 

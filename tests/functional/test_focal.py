@@ -3,7 +3,7 @@ import torch
 
 from mmdet_kpheads.functional.focal import gaussian_focal_loss, gaussian_focal_loss_sum
 from mmdet_kpheads.functional.gaussian import Gaussians
-from tests.reference import centre as reference
+from tests.reference import center as reference
 
 TARGETS = torch.tensor([1.0, 0.9, 0.5, 0.0, 1.0, 0.2]).view(1, 1, 2, 3)
 LOGITS = torch.tensor([-2.0, -0.5, 0.0, 0.5, 3.0, 7.0], dtype=torch.float64).view(1, 1, 2, 3)

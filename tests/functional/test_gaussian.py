@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmdet_kpheads.functional.gaussian import Gaussians, gaussian_radius, largest_radius, nonzero_cells
-from tests.reference import centre as reference
+from tests.reference import center as reference
 
 
 def radius(h, w, t, mode='exact'):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mmdet_kpheads.functional.peaks import _peaks_of_all, _peaks_of_best_rows, gather_cells, is_peak, top_peaks
-from tests.reference import centre as reference
+from tests.reference import center as reference
 
 
 def cells_of(mask):

@@ -295,7 +295,7 @@ def test_arguments_of_fcos_are_named_in_one_warning():
 
 
 def test_a_head_without_group_norm_is_warned_of():
-    with pytest.warns(UserWarning, match="norm_cfg={'type': 'BN'}.*group normalisation"):
+    with pytest.warns(UserWarning, match="norm_cfg={'type': 'BN'}.*group normalization"):
         build(norm_cfg=dict(type='BN'))
     with warnings.catch_warnings():
         warnings.simplefilter('error')
@@ -333,7 +333,7 @@ def test_a_pyramid_of_single_cells_trains_and_predicts():
 # ---- prediction ----
 
 
-def test_test_options_are_honoured():
+def test_test_options_are_honored():
     def found(**options):
         head = build(test_cfg=dict(nms=None, max_per_img=-1, score_thr=0.0) | options)
         return head.predict_by_feat(*flat(maps_of(head, 1)), metas(1, SIZE))[0]

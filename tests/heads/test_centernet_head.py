@@ -34,7 +34,7 @@ HOSTILE = {
     'left': [-30, 10, -5, 40],
     'across the left edge': [-30, 10, 20, 40],
     'right': [140, 10, 170, 40],
-    'centre beyond the right edge': [120, 10, 150, 40],
+    'center beyond the right edge': [120, 10, 150, 40],
     'above': [10, -50, 40, -10],
     'below': [10, 130, 40, 170],
     'exactly the image': [0, 0, 128, 128],
@@ -166,7 +166,7 @@ def test_giou_gradient_does_not_depend_on_the_scale():
     }.items():
         for scale in (1, 4):
             box = torch.tensor([[64.0 - 8, 64 - 6, 64 + 8, 64 + 6]])
-            box = (box - 64) * scale + 64 + 2  # centre at half a cell
+            box = (box - 64) * scale + 64 + 2  # center at half a cell
             size = torch.tensor([6.0, 2.0]) * scale  # prediction in cells: the truth is 4 x 3 at scale 1
             raw = (size.log() if kind == 'giou' else size).view(1, 2, 1, 1).expand(1, 2, CELLS, CELLS)
             raw = raw.clone().requires_grad_()

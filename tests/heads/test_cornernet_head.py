@@ -237,7 +237,7 @@ def test_small_maps_and_few_corners(topk, cells, nms):
         assert (result.bboxes[:, 2:] > result.bboxes[:, :2]).all()
 
 
-def test_test_options_are_honoured():
+def test_test_options_are_honored():
     def found(**options):
         head = build(test_cfg=dict(distance_threshold=9.0, max_per_img=-1) | options)
         return head.predict_by_feat(*flat(maps_of(head, 1)), metas(1, SIZE))[0]

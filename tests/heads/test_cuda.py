@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from mmdet_kpheads.decoding.centre import decode_centres
+from mmdet_kpheads.decoding.center import decode_centers
 from mmdet_kpheads.decoding.corner import CornerMaps, PairingOptions, decode_corners
 from mmdet_kpheads.decoding.points import PointLevel, decode_points
 from tests.scenes import metas, well_formed
@@ -78,7 +78,7 @@ def test_decoding_waits_nowhere_up_to_tensors_of_fixed_size(name, device):
 
     def decode():
         if name == 'centernet':
-            return decode_centres(*(levels[-1] for levels in maps), (PX, PX), extent)
+            return decode_centers(*(levels[-1] for levels in maps), (PX, PX), extent)
         if name == 'cornernet':
             corners = [CornerMaps(*(levels[-1] for levels in maps[first::2])) for first in (0, 1)]
             return decode_corners(*corners, (PX, PX), extent, PairingOptions())

@@ -14,7 +14,7 @@ def scene():
 
 
 def test_by_hand():
-    """The features are the column number. A box over columns 1 to 5 (cell centres at halves) in two bins.
+    """The features are the column number. A box over columns 1 to 5 (cell centers at halves) in two bins.
 
     The bins are [1, 3] and [3, 5] with middles 2 and 4, which lie at features 1.5 and 3.5; max takes the
     points at 2.5 and 4.5, features 2 and 4.

@@ -34,7 +34,7 @@ def test_nms_equals_the_loop(count, threshold, offset):
 
 
 def test_nms_long_chain():
-    """Each box overlaps its neighbours only, so every second one stays: the most rounds within a block."""
+    """Each box overlaps its neighbors only, so every second one stays: the most rounds within a block."""
     left = torch.arange(400.0)[:, None] * 4
     boxes = torch.cat([left, left * 0, left + 6, left * 0 + 1], 1)
     assert nms(boxes, torch.linspace(1, 0, 400), 0.1).tolist() == list(range(0, 400, 2))

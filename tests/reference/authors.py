@@ -346,7 +346,7 @@ class CornerPool(nn.Module):
 
 
 def running_max(x, direction):
-    """Top and left look towards the bottom and the right: the maximum of what lies there."""
+    """Top and left look toward the bottom and the right: the maximum of what lies there."""
     dim, backwards = {'top': (2, True), 'bottom': (2, False), 'left': (3, True), 'right': (3, False)}[direction]
     return x.flip(dim).cummax(dim).values.flip(dim) if backwards else x.cummax(dim).values
 

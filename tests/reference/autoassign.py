@@ -43,7 +43,7 @@ def prior(point, box, mean, sigma):
 
 
 def losses(points, probabilities, predicted, boxes, labels, mean, sigma):
-    """Positive, negative and centre loss of an image, before the weights 0.25, 0.75 and 0.75.
+    """Positive, negative and center loss of an image, before the weights 0.25, 0.75 and 0.75.
 
     Args:
         points: As of :func:`points_of`.

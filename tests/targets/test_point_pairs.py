@@ -99,8 +99,8 @@ def test_forced_points_are_the_nearest_of_the_fitting_level(k):
         chosen = [point for owner, point in pairs if owner == box]
         level = int(fitting_level(truth.boxes[0, box], torch.tensor(STRIDES)))
         own = points[:, 2] == STRIDES[level]
-        centre = (truth.boxes[0, box, :2] + truth.boxes[0, box, 2:]) / 2
-        far = ((points[:, :2] - centre) ** 2).sum(1)
+        center = (truth.boxes[0, box, :2] + truth.boxes[0, box, 2:]) / 2
+        far = ((points[:, :2] - center) ** 2).sum(1)
         assert len(set(chosen)) == min(k, int(own.sum()))
         assert own[chosen].all()
         torch.testing.assert_close(far[chosen].sort().values, far[own].sort().values[: len(chosen)])

@@ -1,5 +1,5 @@
 # COCO 2017 tested as in CenterNet's repository: images at their own size, in the middle of black up to the next multiple
-# of 32. Trained on crops of at most 512 x 512, with colours that vary.
+# of 32. Trained on crops of at most 512 x 512, with colors that vary.
 _base_ = './coco.py'
 
 train_pipeline = _base_.train_pipeline
@@ -12,7 +12,7 @@ train_pipeline.insert(2, dict(
 test_pipeline = [
     dict(type='LoadImageFromFile', to_float32=True),
     dict(
-        type='RandomCenterCropPad',  # in test mode it only pads; black is 0 before the normalisation
+        type='RandomCenterCropPad',  # in test mode it only pads; black is 0 before the normalization
         mean=[0, 0, 0],
         std=[1, 1, 1],
         to_rgb=True,

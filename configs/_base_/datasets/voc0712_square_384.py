@@ -1,5 +1,5 @@
 # PASCAL VOC 2007 + 2012 tested as in CenterNet's repository: the longer side 384, in the middle of a black square.
-# Trained on crops of at most 384 x 384, with colours that vary.
+# Trained on crops of at most 384 x 384, with colors that vary.
 _base_ = './voc0712.py'
 image_size = (384, 384)
 
@@ -16,7 +16,7 @@ test_pipeline = [
     dict(type='LoadImageFromFile', to_float32=True),
     dict(type='Resize', scale=image_size, keep_ratio=True),
     dict(
-        type='RandomCenterCropPad',  # in test mode it only pads; black is 0 before the normalisation
+        type='RandomCenterCropPad',  # in test mode it only pads; black is 0 before the normalization
         mean=[0, 0, 0],
         std=[1, 1, 1],
         to_rgb=True,

@@ -1,5 +1,5 @@
 # PASCAL VOC 2007 + 2012 tested as in CenterNet's repository: the longer side 512, in the middle of a black square.
-# Trained on crops of at most 512 x 512, with colours that vary.
+# Trained on crops of at most 512 x 512, with colors that vary.
 _base_ = './voc0712_square_384.py'
 image_size = (512, 512)
 

@@ -4,7 +4,7 @@ from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor
 
 
-def normaliser(count: Tensor) -> Tensor:
+def normalizer(count: Tensor) -> Tensor:
     """max(1, total over ranks) / ranks, so that averaged gradients equal those of one process with the whole batch."""
     total = count.detach().clone()
     all_reduce(total, op='sum')

@@ -1,4 +1,4 @@
-"""Centre maps to boxes: Objects as Points, arXiv 1904.07850, section 4.
+"""Center maps to boxes: Objects as Points, arXiv 1904.07850, section 4.
 
 Shape legend: B images, C classes, H x W cells, K peaks.
 """
@@ -11,7 +11,7 @@ from ..functional.peaks import gather_cells, top_peaks
 from .detections import Detections
 
 
-def decode_centres(
+def decode_centers(
     heat_logits: Tensor,
     sizes: Tensor,
     offsets: Tensor,
@@ -22,7 +22,7 @@ def decode_centres(
     score_thr: float = 0.0,
     valid_cells: Tensor | None = None,
 ) -> Detections:
-    """Boxes of a whole batch at once; fixed-size tensors, no device synchronisation.
+    """Boxes of a whole batch at once; fixed-size tensors, no device synchronization.
 
     Differs from mmdet's head: boxes are clipped to the image, and what is left without area is not valid; a plateau
     gives one box; nothing is filled up to ``topk``.
@@ -36,7 +36,7 @@ def decode_centres(
         topk: Boxes an image at most.
         kernel: Width of the peak window in cells, odd.
         score_thr: Boxes need a score above it; at 0 all pass.
-        valid_cells: (B, 1, H, W) bool cells where a centre may lie; None for all.
+        valid_cells: (B, 1, H, W) bool cells where a center may lie; None for all.
     """
     height, width = heat_logits.shape[-2:]
     peaks = top_peaks(heat_logits, topk, kernel, valid_cells)
@@ -45,9 +45,9 @@ def decode_centres(
         pairs = size.unflatten(-1, (-1, 2))  # (B, K, C, 2)
         size = pairs.gather(2, peaks.labels[..., None, None].expand(-1, -1, 1, 2)).squeeze(2)
     offset = gather_cells(offsets, peaks.cells).float()
-    centre = torch.stack((peaks.cells % width, peaks.cells // width), -1) + offset  # (B, K, 2)
-    px_per_cell = torch.tensor([input_size[1] / width, input_size[0] / height]).to(centre.device, non_blocking=True)
-    boxes = torch.cat(((centre - size / 2) * px_per_cell, (centre + size / 2) * px_per_cell), -1)  # (B, K, 4)
+    center = torch.stack((peaks.cells % width, peaks.cells // width), -1) + offset  # (B, K, 2)
+    px_per_cell = torch.tensor([input_size[1] / width, input_size[0] / height]).to(center.device, non_blocking=True)
+    boxes = torch.cat(((center - size / 2) * px_per_cell, (center + size / 2) * px_per_cell), -1)  # (B, K, 4)
     clipped = clip_boxes(boxes, extent_px)
     scores = peaks.logits.sigmoid()
     valid = (peaks.logits > -torch.inf) & has_area(clipped)

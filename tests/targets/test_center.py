@@ -2,20 +2,20 @@ import pytest
 import torch
 
 from mmdet_kpheads.ground_truth import GroundTruth
-from mmdet_kpheads.targets.centre import centre_targets, dense_centre_targets
+from mmdet_kpheads.targets.center import center_targets, dense_center_targets
 from mmdet_kpheads.targets.points import MapFrame
-from tests.reference import centre as reference
+from tests.reference import center as reference
 from tests.scenes import instances, metas, well_formed
 
 
 def targets_of(*images, size=128, num_classes=3, cells=32, ignored=None, **options):
     truth = GroundTruth.from_instances(list(images), metas(len(images), size), num_classes, 'SomeHead', ignored)
     shape = torch.Size((len(images), num_classes, cells, cells))
-    return centre_targets(truth, MapFrame(shape, (size, size), 0.3), **options)
+    return center_targets(truth, MapFrame(shape, (size, size), 0.3), **options)
 
 
 def test_one_box_by_hand():
-    """Box (8, 12)-(30, 40) at stride 4: centre (19, 26) px = (4.75, 6.5) cells, size 5.5 x 7 cells."""
+    """Box (8, 12)-(30, 40) at stride 4: center (19, 26) px = (4.75, 6.5) cells, size 5.5 x 7 cells."""
     targets = targets_of(instances([[8, 12, 30, 40]], [2]))
     assert targets.cells[0, 0] == 6 * 32 + 4
     assert targets.offsets[0, 0].tolist() == [0.75, 0.5]
@@ -43,9 +43,9 @@ def test_dense_maps_equal_mmdet(size):
         [i.bboxes for i in images], [i.labels for i in images], shape, size
     )
     truth = GroundTruth.from_tensors([i.bboxes for i in images], [i.labels for i in images], [size] * 4, 3, 'SomeHead')
-    targets = centre_targets(truth, MapFrame(torch.Size(shape), size, 0.3))
+    targets = center_targets(truth, MapFrame(torch.Size(shape), size, 0.3))
     assert targets.num_peaks == factor
-    for name, ours in dense_centre_targets(targets).items():
+    for name, ours in dense_center_targets(targets).items():
         torch.testing.assert_close(
             ours, theirs[name], rtol=1e-5, atol=1e-5, msg=lambda text, name=name: f'{name}: {text}'
         )
@@ -72,8 +72,8 @@ def test_boxes_at_and_beyond_the_border_have_the_clipped_geometry():
     boxes = [[-30, 40, 10, 60], [118, 40, 300, 60], [40, -30, 60, 10], [40, 118, 60, 300], [0, 0, 8, 8]]
     targets = targets_of(instances(boxes, [0] * 5))
     clipped = torch.tensor(boxes, dtype=torch.float32).clamp(0, 128)
-    centres = ((clipped[:, :2] + clipped[:, 2:]) / 8).floor().long()
-    expected = set((centres[:, 1] * 32 + centres[:, 0]).tolist())
+    centers = ((clipped[:, :2] + clipped[:, 2:]) / 8).floor().long()
+    expected = set((centers[:, 1] * 32 + centers[:, 0]).tolist())
     assert set(targets.cells[targets.regress].tolist()) == expected
     assert targets.num_peaks == 5
 

@@ -1,4 +1,4 @@
-"""What a centre head is trained on: Objects as Points, arXiv 1904.07850, section 3.
+"""What a center head is trained on: Objects as Points, arXiv 1904.07850, section 3.
 
 Shape legend: B images, C classes, H x W cells, N boxes.
 """
@@ -9,16 +9,16 @@ from ..ground_truth import GroundTruth
 from .points import MapFrame, PointTargets, dense_map, point_targets, scaled_boxes
 
 
-def centre_targets(
+def center_targets(
     truth: GroundTruth, frame: MapFrame, ignore_regions: bool = False, per_class_cells: bool = False
 ) -> PointTargets:
-    """Heat map, sizes and offsets of the centres; see :func:`~mmdet_kpheads.targets.points.point_targets`."""
+    """Heat map, sizes and offsets of the centers; see :func:`~mmdet_kpheads.targets.points.point_targets`."""
     boxes = scaled_boxes(truth, frame)
-    centres, sizes = (boxes[..., 2:] + boxes[..., :2]) / 2, boxes[..., 2:] - boxes[..., :2]
-    return point_targets(truth, centres, sizes, frame, ignore_regions, per_class_cells)
+    centers, sizes = (boxes[..., 2:] + boxes[..., :2]) / 2, boxes[..., 2:] - boxes[..., :2]
+    return point_targets(truth, centers, sizes, frame, ignore_regions, per_class_cells)
 
 
-def dense_centre_targets(targets: PointTargets) -> dict[str, Tensor]:
+def dense_center_targets(targets: PointTargets) -> dict[str, Tensor]:
     """The maps of mmdet's ``CenterNetHead.get_targets``."""
     trained = targets.regress[..., None].float().expand(-1, -1, 2)
     return {

@@ -1,4 +1,4 @@
-"""Slow, obvious versions of the centre head's parts, written from the papers for the tests."""
+"""Slow, obvious versions of the center head's parts, written from the papers for the tests."""
 
 import math
 
@@ -50,7 +50,7 @@ def focal(logit: float, target: float, alpha: float = 2, gamma: float = 4) -> fl
 
 
 def peaks(heat):
-    """3 x 3 maxima of one (H, W) map as {(y, x)}; of equal neighbours the first in reading order."""
+    """3 x 3 maxima of one (H, W) map as {(y, x)}; of equal neighbors the first in reading order."""
     height, width = heat.shape
     found = set()
     for y in range(height):
