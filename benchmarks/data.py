@@ -16,7 +16,7 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import DefaultScope
 from torch.utils.data import DataLoader, Dataset
 
-from mmdet_kpheads.compat.configs import configs_root
+from mmdet_kpheads.compat.config_bases import configs_root
 
 from .contract import synchronize, timed
 from .scenes import total

@@ -9,7 +9,7 @@ from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from mmdet_kpheads.compat.configs import configs_root
+from mmdet_kpheads.compat.config_bases import configs_root
 
 from .contract import compared, peak_memory_mb, timed
 from .scenes import metas, random_truth, total

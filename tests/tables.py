@@ -2,7 +2,7 @@
 
 import os
 
-from mmdet_kpheads.compat.configs import configs_root
+from mmdet_kpheads.compat.config_bases import configs_root
 
 BEGIN, END = '<!-- table: {} -->', '<!-- end of table -->'
 

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from mmdet_kpheads.compat.configs import configs_root
+from mmdet_kpheads.compat.config_bases import configs_root
 from tests.tables import require_table
 
 jsonschema = pytest.importorskip('jsonschema')

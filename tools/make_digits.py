@@ -1,4 +1,4 @@
-"""Works from any directory; the logic is in mmdet_kpheads/cli/digits.py."""
+"""Works from any directory; the logic is in mmdet_kpheads/cli/make_digits.py."""
 
 import importlib.util
 import sys
@@ -8,7 +8,7 @@ if importlib.util.find_spec('mmdet_kpheads') is None:  # run from a checkout tha
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import mmdet_kpheads  # noqa: F401  (makes mmcv.ops importable)
-from mmdet_kpheads.cli import arguments, digits
+from mmdet_kpheads.cli import arguments, make_digits
 
 if __name__ == '__main__':
-    arguments.run(digits.main)
+    arguments.run(make_digits.main)

@@ -11,7 +11,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict, DictAction
 
-from ..compat.configs import configs_root
+from ..compat.config_bases import configs_root
 from ..errors import InputError
 
 EXIT_INPUT_ERROR = 2

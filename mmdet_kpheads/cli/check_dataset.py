@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import torch
 
-from ..datasets.check import fatal_faults, file_faults, report
-from ..datasets.pictures import TRUTH_COLOR, blend, draw_boxes, read_enlarged, side_by_side
-from ..datasets.sources import Source, sources
-from ..datasets.truth import ImageTruth, Truth
+from ..data.annotations import ImageTruth, Truth
+from ..data.check import fatal_faults, file_faults, report
+from ..data.config_sources import Source, sources
+from ..data.visualization import TRUTH_COLOR, blend, draw_boxes, read_enlarged, side_by_side
 from ..errors import InputError
 from ..functional.gaussian import DEFAULT_MIN_OVERLAP
 from ..ground_truth import GroundTruth

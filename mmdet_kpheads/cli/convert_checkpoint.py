@@ -9,9 +9,9 @@ from mmdet.registry import MODELS
 from mmengine.registry import init_default_scope
 from torch import Tensor
 
-from ..compat.checkpoint import load_from_local
+from ..compat.checkpoint_loading import load_from_local
 from ..convert import convert
-from ..datasets.sources import sources
+from ..data.config_sources import sources
 from ..errors import InputError, listed
 from . import arguments
 

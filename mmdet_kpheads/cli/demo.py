@@ -11,9 +11,10 @@ import cv2
 import mmengine
 import numpy as np
 
-from ..compat.configs import configs_root
-from ..datasets.digits import CLASSES, IMAGE_FOLDER, write_digits
-from ..datasets.pictures import (
+from ..compat.config_bases import configs_root
+from ..data.annotations import read_coco
+from ..data.digits import CLASSES, IMAGE_FOLDER, write_digits
+from ..data.visualization import (
     PREDICTION_COLOR,
     TRUTH_COLOR,
     draw_boxes,
@@ -21,7 +22,6 @@ from ..datasets.pictures import (
     read_enlarged,
     side_by_side,
 )
-from ..datasets.truth import read_coco
 from ..errors import InputError
 
 DATA = Path('data/digits')  # as in the demo configs

@@ -15,7 +15,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from torch import Tensor
 
-from ..datasets.pictures import FONT, FONT_SCALE, TRUTH_COLOR, blend, colors, draw_boxes, montage, side_by_side
+from ..data.visualization import FONT, FONT_SCALE, TRUTH_COLOR, blend, colors, draw_boxes, montage, side_by_side
 from ..errors import InputError
 from ..functional.center_prior import log_center_prior
 from ..heads import AutoAssignHead, CenterPrior

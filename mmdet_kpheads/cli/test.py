@@ -11,7 +11,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from ..datasets.check import require_readable
+from ..data.check import require_readable
 from ..errors import InputError
 from . import arguments
 

@@ -9,7 +9,7 @@ from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from ..datasets.check import require_readable
+from ..data.check import require_readable
 from ..errors import InputError
 from . import arguments
 

@@ -13,11 +13,11 @@ def prepare() -> None:
     """
     stack.check()
     mmcv_ext.provide()
-    from . import checkpoint, configs, distributed  # they import mmengine, which the check has seen to
+    from . import checkpoint_loading, config_bases, cpu_processes  # they import mmengine, which the check has seen to
 
-    checkpoint.register()
-    configs.register()
-    distributed.register()
+    checkpoint_loading.register()
+    config_bases.register()
+    cpu_processes.register()
 
 
 def doctor_is_called() -> bool:

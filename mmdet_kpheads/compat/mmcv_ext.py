@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from .. import ops
-from ..ops.focal import sigmoid_focal_loss
 from ..ops.roi_align import Bins, max_pool, max_pool_gradient
+from ..ops.sigmoid_focal import sigmoid_focal_loss
 from ..ops.soft_nms import METHODS
 
 NAME = 'mmcv._ext'

@@ -1,6 +1,6 @@
 """Checkpoints of other repositories, turned into ours."""
 
-from .checkpoint import Converted, convert
-from .sources import SOURCES
+from .conversion import Converted, convert
+from .rules import SOURCES
 
 __all__ = ['SOURCES', 'Converted', 'convert']

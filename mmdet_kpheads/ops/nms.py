@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from .backend import torchvision_ops
-from .boxes import checked, overlaps
+from .overlaps import checked, overlaps
 
 BLOCK = 256  # boxes settled at a time: 256 x 256 overlaps are cheap, and the rest shrinks between blocks
 

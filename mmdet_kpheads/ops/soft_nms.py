@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ..functional.blocks import reads_are_free
-from .boxes import checked, overlap, overlaps
+from .overlaps import checked, overlap, overlaps
 
 METHODS = ('naive', 'linear', 'gaussian')  # in the order of mmcv's numbers 0, 1, 2
 GONE = -torch.inf  # ranks below any score

@@ -7,7 +7,7 @@ import pytest
 from mmengine.config import Config
 
 from mmdet_kpheads.cli import arguments
-from mmdet_kpheads.compat.configs import configs_root
+from mmdet_kpheads.compat.config_bases import configs_root
 from mmdet_kpheads.errors import InputError
 
 CARRIED = 'centernet/centernet_r18_8xb16-140e_coco.py'

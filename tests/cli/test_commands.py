@@ -13,10 +13,10 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmdet_kpheads.cli import check_dataset, demo, digits, show_assignment, test, train
-from mmdet_kpheads.compat.configs import configs_root
-from mmdet_kpheads.datasets.digits import CLASSES
-from mmdet_kpheads.datasets.truth import ImageTruth
+from mmdet_kpheads.cli import check_dataset, demo, make_digits, show_assignment, test, train
+from mmdet_kpheads.compat.config_bases import configs_root
+from mmdet_kpheads.data.annotations import ImageTruth
+from mmdet_kpheads.data.digits import CLASSES
 from mmdet_kpheads.errors import InputError
 
 pytest.importorskip('sklearn')
@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp('demo')
     before = os.getcwd()
     os.chdir(path)
-    digits.main(['data/digits', '--num-train', '8', '--num-val', '4', '--size', '64'])
+    make_digits.main(['data/digits', '--num-train', '8', '--num-val', '4', '--size', '64'])
     train.main([CONFIG, '--cfg-options', *SHORT])
     yield path
     os.chdir(before)

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.runner import load_checkpoint
 
 from mmdet_kpheads.cli import convert_checkpoint
-from mmdet_kpheads.compat.configs import configs_root
+from mmdet_kpheads.compat.config_bases import configs_root
 from mmdet_kpheads.errors import InputError
 from tests.convert.test_convert import BACKBONES, CHANNELS, MODELS_OF, dla_up
 from tests.reference import authors

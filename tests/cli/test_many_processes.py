@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mmdet_kpheads.cli import digits, test
-from mmdet_kpheads.compat.configs import configs_root
+from mmdet_kpheads.cli import make_digits, test
+from mmdet_kpheads.compat.config_bases import configs_root
 
 pytest.importorskip('sklearn')
 
@@ -38,7 +38,7 @@ def figures(work_dir):
 @pytest.mark.parametrize('head', ['centernet', 'cornernet', 'autoassign'])
 def test_two_processes_train_and_evaluate_as_one(head, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    digits.main(['data/digits', '--num-train', '16', '--num-val', '7', '--size', '64'])
+    make_digits.main(['data/digits', '--num-train', '16', '--num-val', '7', '--size', '64'])
     config, all_boxes = f'demo/{head}_digits.py', ['--cfg-options', 'model.test_cfg.score_thr=0.0']
     run('dist_train.sh', config, '2', '--work-dir', 'trained', '--cfg-options', *OPTIONS)
     checkpoint = Path('trained/last_checkpoint').read_text()

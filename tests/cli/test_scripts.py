@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from mmdet_kpheads.compat.configs import configs_root
+from mmdet_kpheads.compat.config_bases import configs_root
 
 TOOLS = configs_root().parent / 'tools'
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 CONFIG = """
 from mmengine.config import Config
 import mmdet_kpheads
-from mmdet_kpheads.compat.configs import configs_root
+from mmdet_kpheads.compat.config_bases import configs_root
 from mmdet.registry import MODELS
 from mmengine.registry import init_default_scope
 assert {site!r} in mmdet_kpheads.__file__, mmdet_kpheads.__file__

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 
-from mmdet_kpheads.compat.configs import configs_root
+from mmdet_kpheads.compat.config_bases import configs_root
 from tests.scenes import instances, metas
 from tests.training import summed
 

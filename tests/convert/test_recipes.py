@@ -6,7 +6,7 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 
 from mmdet_kpheads.cli.convert_checkpoint import check_fit
-from mmdet_kpheads.compat.configs import configs_root
+from mmdet_kpheads.compat.config_bases import configs_root
 from mmdet_kpheads.convert import convert
 from mmdet_kpheads.errors import InputError
 from tests.reference import authors

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mmdet_kpheads.cli import digits, train
-from mmdet_kpheads.compat.configs import configs_root
+from mmdet_kpheads.cli import make_digits, train
+from mmdet_kpheads.compat.config_bases import configs_root
 
 pytest.importorskip('sklearn')
 pytestmark = pytest.mark.overfit
@@ -41,7 +41,7 @@ def overfit_config(head: str, root: Path) -> Path:
 @pytest.mark.parametrize('head', ['centernet', 'cornernet', 'autoassign'])
 def test_eight_images_are_learned_by_heart(head, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    digits.main([f'{tmp_path}/data', '--num-train', str(IMAGES), '--num-val', '1'])
+    make_digits.main([f'{tmp_path}/data', '--num-train', str(IMAGES), '--num-val', '1'])
     train.main([str(overfit_config(head, tmp_path)), '--work-dir', 'runs'])
     log = next(Path('runs').glob('*/*.log')).read_text()
     assert float(re.findall(r'coco/bbox_mAP_50: ([\d.]+)', log)[-1]) > 0.95

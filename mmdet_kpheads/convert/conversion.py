@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from ..errors import InputError, listed
-from .sources import SOURCES, Rule, Source
+from .rules import SOURCES, Rule, Source
 
 WRAPPERS = ('state_dict', 'model')  # under which repositories keep the weights
 DATA_PARALLEL = 'module.'  # nn.DataParallel puts it before every name

@@ -17,7 +17,7 @@ from mmengine.runner import Runner, load_checkpoint
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from torch import nn
 
-from mmdet_kpheads.compat import checkpoint
+from mmdet_kpheads.compat import checkpoint_loading
 
 SCHEDULES: list[dict] = [
     {'type': 'LinearLR', 'start_factor': 0.1, 'by_epoch': False, 'end': 4},
@@ -111,16 +111,16 @@ def test_train_resume_and_load(tmp_path, schedule):
 
 def test_a_history_keeps_its_statistics(tmp_path):
     torch.save({'loss': HistoryBuffer([1.0, 3.0], [1, 1])}, tmp_path / 'a.pth')
-    history = checkpoint.load(tmp_path / 'a.pth')['loss']
+    history = checkpoint_loading.load(tmp_path / 'a.pth')['loss']
     assert history.statistics('mean') == 2.0
     assert history.statistics('max') == 3.0
 
 
-@pytest.mark.parametrize('code', checkpoint.NUMBER_TYPES)
+@pytest.mark.parametrize('code', checkpoint_loading.NUMBER_TYPES)
 def test_numpy_numbers_and_arrays_of_every_kind(tmp_path, code):
     value = np.ones(3, dtype=code)
     torch.save({'array': value, 'number': value[0]}, tmp_path / 'a.pth')
-    loaded = checkpoint.load(str(tmp_path / 'a.pth'))
+    loaded = checkpoint_loading.load(str(tmp_path / 'a.pth'))
     np.testing.assert_array_equal(loaded['array'], value)
     assert loaded['number'] == value[0]
 
@@ -136,7 +136,7 @@ def test_files_of_either_numpy_load(tmp_path, package):
                 assert len(re.findall(rb'numpy\._?core\.multiarray', content)) == 2
                 content = re.sub(rb'numpy\._?core', package, content)
             old.writestr(name.replace('new/', 'old/'), content)
-    loaded = checkpoint.load(str(tmp_path / 'old.pth'))
+    loaded = checkpoint_loading.load(str(tmp_path / 'old.pth'))
     assert loaded['array'].tolist() == [0, 1, 2]
     assert loaded['number'] == 2.5
 
@@ -205,7 +205,7 @@ def test_resume_refuses_it_too(tmp_path):
 def test_getattr_gives_the_named_functions_only(tmp_path, owner, name):
     write_torch(Hostile(getattr, owner, name), tmp_path / 'a.pth')
     with pytest.raises(ValueError, match=rf'asks for {owner.__name__}\.{name}, which is no data'):
-        checkpoint.load(str(tmp_path / 'a.pth'))
+        checkpoint_loading.load(str(tmp_path / 'a.pth'))
 
 
 def test_no_file():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from mmdet.registry import DATASETS
 
-from mmdet_kpheads.datasets import digits
+from mmdet_kpheads.data import digits
 
 pytest.importorskip('sklearn')
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mmdet_kpheads.compat import configs
+from mmdet_kpheads.compat import config_bases
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def packed(tmp_path, monkeypatch):
     folder = root / '.mim' / 'configs' / 'centernet'
     folder.mkdir(parents=True)
     (folder / 'small.py').write_text("model = dict(type='CenterNet', depth=18)\n")
-    monkeypatch.setattr(configs, 'PACKAGE_ROOT', root)
+    monkeypatch.setattr(config_bases, 'PACKAGE_ROOT', root)
     return root
 
 
@@ -35,11 +35,11 @@ def test_a_base_in_the_checkout(packed, tmp_path):
     (folder / 'small.py').write_text("model = dict(type='CenterNet', depth=50)\n")
     config = Config.fromfile(derived(tmp_path, 'mmdet_kpheads::centernet/small.py'))
     assert config.model.depth == 34
-    assert configs.configs_root() == tmp_path / 'configs'
+    assert config_bases.configs_root() == tmp_path / 'configs'
 
 
 def test_this_checkout_has_configs():
-    assert configs.configs_root().is_dir()
+    assert config_bases.configs_root().is_dir()
 
 
 def test_a_base_of_mmdet(tmp_path):
@@ -61,4 +61,4 @@ def test_a_missing_base_names_the_file(packed, tmp_path):
 
 def test_another_package_is_left_to_mmengine(tmp_path):
     with pytest.raises((AssertionError, ModuleNotFoundError, ValueError)):
-        configs.get_cfg_path('no_such_package::a/b.py', str(Path(tmp_path) / 'mine.py'))
+        config_bases.get_cfg_path('no_such_package::a/b.py', str(Path(tmp_path) / 'mine.py'))

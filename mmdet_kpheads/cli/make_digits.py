@@ -2,7 +2,7 @@
 
 import argparse
 
-from ..datasets.digits import write_digits
+from ..data.digits import write_digits
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmdet_kpheads.ops.focal import sigmoid_focal_loss
+from mmdet_kpheads.ops.sigmoid_focal import sigmoid_focal_loss
 
 
 def test_by_hand():

@@ -12,8 +12,8 @@ from typing import Any
 import cv2
 
 from ..errors import InputError, listed
-from .sources import Source, sources
-from .truth import ImageTruth, Truth
+from .annotations import ImageTruth, Truth
+from .config_sources import Source, sources
 
 MIN_SIDE_PX = 1  # CocoDataset drops narrower boxes
 

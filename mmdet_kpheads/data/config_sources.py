@@ -9,7 +9,7 @@ from mmdet.datasets import BaseDetDataset, CocoDataset, XMLDataset
 from mmdet.registry import DATASETS
 
 from ..errors import InputError
-from .truth import Truth, read_coco, read_voc
+from .annotations import Truth, read_coco, read_voc
 
 
 @dataclass

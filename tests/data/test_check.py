@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mmdet_kpheads.datasets import check
-from mmdet_kpheads.datasets.sources import class_tuple, sources
-from mmdet_kpheads.datasets.truth import ImageTruth, Truth, read_coco, read_voc
+from mmdet_kpheads.data import check
+from mmdet_kpheads.data.annotations import ImageTruth, Truth, read_coco, read_voc
+from mmdet_kpheads.data.config_sources import class_tuple, sources
 from mmdet_kpheads.errors import InputError
 
 XML = """<annotation><size><width>100</width><height>80</height></size>

@@ -2,30 +2,30 @@ import cv2
 import numpy as np
 import pytest
 
-from mmdet_kpheads.datasets import pictures
+from mmdet_kpheads.data import visualization
 
 
 def test_boxes_are_drawn_where_they_are_and_bad_ones_left_out():
     image = np.zeros((100, 100, 3), np.uint8)
     boxes = np.array([[20, 40, 60, 80], [np.nan, 0, 1, 1]])
-    drawn = pictures.draw_boxes(image, boxes, ['cat', 'bad'], pictures.TRUTH_COLOR)
+    drawn = visualization.draw_boxes(image, boxes, ['cat', 'bad'], visualization.TRUTH_COLOR)
     assert not image.any()
-    assert tuple(drawn[60, 20]) == tuple(drawn[80, 40]) == pictures.TRUTH_COLOR
+    assert tuple(drawn[60, 20]) == tuple(drawn[80, 40]) == visualization.TRUTH_COLOR
     assert not drawn[60, 40].any() and not drawn[90:, 90:].any()
 
 
 def test_small_images_are_enlarged(tmp_path):
     cv2.imwrite(str(tmp_path / 'a.png'), np.zeros((128, 128, 3), np.uint8))
-    image, factor = pictures.read_enlarged(tmp_path / 'a.png')
+    image, factor = visualization.read_enlarged(tmp_path / 'a.png')
     assert factor == 3 and image.shape == (384, 384, 3)
     with pytest.raises(FileNotFoundError, match=r'b\.png'):
-        pictures.read_enlarged(tmp_path / 'b.png')
+        visualization.read_enlarged(tmp_path / 'b.png')
 
 
 def test_montage_places_pictures_in_rows():
     tiles = [np.full((10, 12, 3), value, np.uint8) for value in (1, 2, 3)]
-    gap = pictures.GAP_PX
-    sheet = pictures.montage(tiles, columns=2)
+    gap = visualization.GAP_PX
+    sheet = visualization.montage(tiles, columns=2)
     assert sheet.shape == (2 * (10 + 2 * gap), 2 * (12 + 2 * gap), 3)
     assert sheet[gap, gap, 0] == 1 and sheet[gap, 12 + 3 * gap, 0] == 2 and sheet[10 + 3 * gap, gap, 0] == 3
-    assert pictures.side_by_side(tiles[0], tiles[1]).shape == (10, 24 + gap, 3)
+    assert visualization.side_by_side(tiles[0], tiles[1]).shape == (10, 24 + gap, 3)
