@@ -1,7 +1,7 @@
-"""Detection ops in plain torch on the tensors' own device, or torchvision's kernels where it imports.
+"""Detection ops in plain torch that run on any device and use torchvision's kernels where available.
 
-Pure functions that know neither mmcv nor mmdet. Half-precision inputs are computed in float32 and the result
-comes back in the input's dtype.
+The functions are pure and depend on neither mmcv nor mmdet. Half-precision inputs are computed in float32, and the
+result has the dtype of the input.
 """
 
 from .deform_conv import deform_conv2d

@@ -1,4 +1,4 @@
-"""The one place that chooses between torchvision's kernels and plain torch, and the precision."""
+"""Selects torchvision's kernels or plain torch, and the precision of the computation."""
 
 from functools import cache
 from typing import Any
@@ -9,10 +9,10 @@ from torch import Tensor
 
 @cache
 def torchvision_ops(device_type: str) -> Any | None:
-    """Give ``torchvision.ops`` if its kernels run on a device, else None.
+    """Return ``torchvision.ops`` if its kernels run on a device, else None.
 
-    A torchvision that does not fit the installed torch may fail on import, in the first call, or on the GPU
-    alone; so a tiny call decides, once per kind of device.
+    A torchvision that does not match the installed torch may fail on import, in the first call, or on the GPU only.
+    A tiny call therefore decides, once per device type.
 
     Args:
         device_type: ``'cpu'``, ``'cuda'``, ...
@@ -27,5 +27,5 @@ def torchvision_ops(device_type: str) -> Any | None:
 
 
 def full_precision(x: Tensor) -> Tensor:
-    """Give ``x`` in float32, or as it is when it is float64."""
+    """Return ``x`` as float32, or unchanged if it is float64."""
     return x if x.dtype == torch.float64 else x.float()

@@ -1,8 +1,8 @@
-"""Corner pooling: the running maximum of a map along one axis, from one side.
+"""Corner pooling: the running maximum of a feature map along one axis.
 
-Source: CornerNet, arXiv 1808.01244, section 3.2. Each cell gets the maximum of itself and of all cells below it
-(``'top'``), above it (``'bottom'``), right of it (``'left'``) or left of it (``'right'``). mmcv's CornerPool has the
-same names.
+Source: CornerNet, arXiv 1808.01244, section 3.2. Each cell takes the maximum over itself and all cells below it
+(``'top'``), above it (``'bottom'``), to its right (``'left'``) or to its left (``'right'``). The directions have the
+names of mmcv's CornerPool.
 
 Shape legend: B images, C channels, H x W cells.
 """
@@ -13,18 +13,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-DIRECTIONS = {'top': (2, True), 'bottom': (2, False), 'left': (3, True), 'right': (3, False)}  # axis, from its end
+DIRECTIONS = {'top': (2, True), 'bottom': (2, False), 'left': (3, True), 'right': (3, False)}  # (axis, from_end)
 
 
 def corner_pool(x: Tensor, direction: str) -> Tensor:
-    """Running maximum of a map; equals mmcv's CornerPool in value and gradient.
+    """Compute the running maximum of a map; value and gradient equal mmcv's CornerPool.
 
-    Where equal values meet, the gradient goes to the one nearest to the cell that reads it, as ``torch.cummax`` does;
-    CornerNet's own op gave it to the farthest. After a ReLU the ties are at 0, where neither reaches a weight.
+    Among equal values the nearest one receives the gradient, as in ``torch.cummax``; CornerNet's own op chooses the
+    farthest. After a ReLU ties occur at 0, where neither choice reaches a weight.
 
-    Along the height on a CPU, whole rows are compared at once: 1.7 to 2 times as fast as ``torch.cummax`` with
-    backward (benchmarks/parts.py), and one byte a cell is kept in place of an int64 index. Along the width the
-    same way was up to twice slower, and narrower indices cost time too; elsewhere each row would be a kernel launch.
+    On CPU, pooling along the height compares whole rows. This is 1.7 to 2 times faster than ``torch.cummax``,
+    backward included (benchmarks/parts.py), and keeps one byte per cell instead of an int64 index. Along the width
+    the same method was up to twice as slow, and smaller index types were slower too. On other devices each row
+    would be a kernel launch.
 
     Args:
         x: (B, C, H, W).
@@ -45,32 +46,32 @@ def corner_pool(x: Tensor, direction: str) -> Tensor:
 
 
 class _RowMaximum(torch.autograd.Function):
-    """Running maximum along the height, one row of all maps after another."""
+    """Running maximum along the height that compares one row of all maps at a time."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, from_end: bool) -> Tensor:
         pooled = x.clone()
-        for before, row in pairwise(_in_order(pooled, from_end)):
+        for before, row in pairwise(_rows_in_order(pooled, from_end)):
             torch.maximum(before, row, out=row)
         ctx.from_end = from_end
-        ctx.save_for_backward(x == pooled)  # the cells that read themselves
+        ctx.save_for_backward(x == pooled)  # cells that are their own maximum
         return pooled
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (grad,), (own,) = grads, ctx.saved_tensors
+        (grad,), (is_own_maximum,) = grads, ctx.saved_tensors
         result = torch.empty_like(grad)
         zero = grad.new_zeros(())
-        pending = torch.zeros_like(grad[:, :, 0])  # (B, C, W) of the cells passed that read one still to come
-        steps = [_in_order(tensor, not ctx.from_end) for tensor in (grad, own, result)]
-        for row, is_own, out in zip(*steps, strict=True):
+        pending = torch.zeros_like(grad[:, :, 0])  # (B, C, W): gradient of passed cells whose maximum lies ahead
+        rows = [_rows_in_order(tensor, not ctx.from_end) for tensor in (grad, is_own_maximum, result)]
+        for row, own, out in zip(*rows, strict=True):
             pending += row
-            torch.where(is_own, pending, zero, out=out)
-            pending.masked_fill_(is_own, 0)
+            torch.where(own, pending, zero, out=out)
+            pending.masked_fill_(own, 0)
         return result, None
 
 
-def _in_order(x: Tensor, from_end: bool) -> tuple[Tensor, ...]:
+def _rows_in_order(x: Tensor, from_end: bool) -> tuple[Tensor, ...]:
     rows = x.unbind(2)
     return rows[::-1] if from_end else rows

@@ -1,8 +1,9 @@
-"""Deformable convolution, versions 1 and 2, as one weighted sum of rows and one matrix product.
+"""Deformable convolution, versions 1 and 2, as one weighted sum of table rows and one matrix product.
 
-B images, C channels in, O out, H x W cells in, P x Q cells out, K taps, D deformable groups. Offsets are in
-input cells, (dy, dx) per tap. Dai et al. 2017, https://arxiv.org/abs/1703.06211; Zhu et al. 2018,
-https://arxiv.org/abs/1811.11168 (the mask).
+Dai et al. 2017, https://arxiv.org/abs/1703.06211; Zhu et al. 2018, https://arxiv.org/abs/1811.11168 (the mask).
+
+Shape legend: B images, C input and O output channels, H x W input cells, P x Q output cells, K kernel taps,
+D deformable groups. Offsets are (dy, dx) per tap, in input cells.
 """
 
 import torch
@@ -24,26 +25,27 @@ def deform_conv2d(
     padding: Pair = 0,
     dilation: Pair = 1,
 ) -> Tensor:
-    """Convolve ``x`` at moved sampling points; differentiable once in every tensor.
+    """Convolve ``x`` at shifted sampling locations; differentiable once in every tensor.
 
-    The numbers of groups follow from the shapes. A point outside the map is worth zero; at whole cells the
-    derivative by the offset is the right-hand one, as in the compiled ops. Holds B*P*Q*K*C values.
+    The numbers of groups are inferred from the shapes. A sample outside the map is zero. At whole cells the
+    derivative with respect to the offset is the right-hand one, as in the compiled ops. Plain torch stores
+    B*P*Q*K*C sampled values.
 
     Args:
         x: (B, C, H, W).
-        offset: (B, D*K*2, P, Q) in input cells: dy and dx of each tap.
+        offset: (B, D*K*2, P, Q): dy and dx of each tap, in input cells.
         weight: (O, C/groups, kernel height, kernel width).
-        mask: (B, D*K, P, Q) factor of each sample, version 2; None for version 1.
+        mask: (B, D*K, P, Q), the factor of each sample (version 2); None for version 1.
         bias: (O,) or None.
-        stride: Step, one number or (vertical, horizontal); padding and dilation alike.
+        stride: One number or (vertical, horizontal), like padding and dilation.
         padding: Zero cells around the map.
-        dilation: Cells between taps.
+        dilation: Distance between taps, in cells.
 
     Returns:
         (B, O, P, Q) in the dtype of ``x``.
 
     Raises:
-        ValueError: If a shape does not fit the others.
+        ValueError: If the shapes are inconsistent.
     """
     geometry = (_pair(stride), _pair(padding), _pair(dilation))
     _check_shapes(x, offset, weight, mask, geometry)
@@ -53,27 +55,27 @@ def deform_conv2d(
         mask, bias = (t if t is None else full_precision(t) for t in (mask, bias))
         if kernels := torchvision_ops(x.device.type):
             return kernels.deform_conv2d(x, offset, weight, bias, *geometry, mask).to(dtype)
-        columns = _columns(x, offset, weight, mask, geometry)  # (B, P, Q, K, groups, C/groups)
+        columns = _sampled_columns(x, offset, weight, mask, geometry)  # (B, P, Q, K, groups, C/groups)
         per_group = weight.view(columns.shape[4], -1, *weight.shape[1:]).flatten(3)
         out = torch.einsum('bpqkgc,gock->bgopq', columns, per_group).flatten(1, 2)
         return (out if bias is None else out + bias[:, None, None]).to(dtype)
 
 
-def _columns(x: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, geometry: tuple) -> Tensor:
+def _sampled_columns(x: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, geometry: tuple) -> Tensor:
     """Sample ``x`` for every output cell and tap: (B, P, Q, K, groups, C/groups)."""
     b, c, h, w = x.shape
     c_group, *kernel = weight.shape[1:]
     taps, (p, q) = kernel[0] * kernel[1], offset.shape[-2:]
     d = offset.shape[1] // (2 * taps)
-    moved = offset.view(b, d, taps, 2, p, q).permute(3, 0, 4, 5, 2, 1)  # (2, B, P, Q, K, D)
+    shift = offset.view(b, d, taps, 2, p, q).permute(3, 0, 4, 5, 2, 1)  # (2, B, P, Q, K, D)
     grid_y, grid_x = _regular_grid(kernel, (p, q), geometry, x.device)
-    rows, shares = _corners(moved[0] + grid_y[..., None], moved[1] + grid_x[..., None], h, w)
+    cells, sample_weights = _bilinear_cells(shift[0] + grid_y[..., None], shift[1] + grid_x[..., None], h, w)
     if mask is not None:
-        shares = shares * mask.view(b, d, taps, p, q).permute(0, 3, 4, 2, 1)[..., None]
+        sample_weights = sample_weights * mask.view(b, d, taps, p, q).permute(0, 3, 4, 2, 1)[..., None]
     first_row = torch.arange(b * d, device=x.device).view(b, 1, 1, 1, d, 1) * (h * w)
     table = x.view(b, d, c // d, h, w).permute(0, 1, 3, 4, 2).reshape(b * d * h * w, c // d)
     columns = F.embedding_bag(
-        (rows + first_row).reshape(-1, 4), table, per_sample_weights=shares.reshape(-1, 4), mode='sum'
+        (cells + first_row).reshape(-1, 4), table, per_sample_weights=sample_weights.reshape(-1, 4), mode='sum'
     )
     return columns.view(b, p, q, taps, c // c_group, c_group)
 
@@ -81,7 +83,7 @@ def _columns(x: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, geo
 def _regular_grid(
     kernel: list[int], out_size: tuple[int, int], geometry: tuple, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Give y (P, 1, K) and x (Q, K) of every tap where nothing is moved, in input cells."""
+    """Compute y (P, 1, K) and x (Q, K) of every tap at zero offset, in input cells."""
     stride, padding, dilation = geometry
     y, x = (
         (torch.arange(out_size[i], device=device) * stride[i] - padding[i])[:, None]
@@ -91,27 +93,27 @@ def _regular_grid(
     return y.repeat_interleave(kernel[1], 1)[:, None], x.repeat(1, kernel[0])
 
 
-def _corners(y: Tensor, x: Tensor, h: int, w: int) -> tuple[Tensor, Tensor]:
-    """Give the four cells around each point and their bilinear shares; cells outside the map get none.
+def _bilinear_cells(y: Tensor, x: Tensor, h: int, w: int) -> tuple[Tensor, Tensor]:
+    """Find the four cells around each sampling location and their bilinear weights, which are 0 outside the map.
 
     Args:
-        y: Any shape S, in cells; NaN and infinite points count as outside.
+        y: Any shape S, in cells; NaN and infinite locations count as outside.
         x: S.
         h: Height of the map.
         w: Width of the map.
 
     Returns:
-        Cell ``y * w + x`` (S, 4) int64 and share (S, 4), differentiable.
+        Cell index ``y * w + x``, (S, 4) int64, and bilinear weight, (S, 4), differentiable.
     """
     inside = (y > -1) & (y < h) & (x > -1) & (x < w)
     y, x = y.where(inside, 0.0), x.where(inside, 0.0)
     top, left = y.detach().floor(), x.detach().floor()
     down, right = y - top, x - left
-    shares = torch.stack([(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right], -1)
+    sample_weights = torch.stack([(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right], -1)
     rows = torch.stack([top, top, top + 1, top + 1], -1).long()
     columns = torch.stack([left, left + 1, left, left + 1], -1).long()
     valid = inside[..., None] & (rows >= 0) & (rows < h) & (columns >= 0) & (columns < w)
-    return (rows * w + columns).where(valid, 0), shares * valid
+    return (rows * w + columns).where(valid, 0), sample_weights * valid
 
 
 def _pair(value: Pair) -> tuple[int, int]:
@@ -135,7 +137,7 @@ def _check_shapes(x: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None
     wanted = (x.shape[0], deform_groups * 2 * taps, *out_size)
     if deform_groups < 1 or x.shape[1] % deform_groups or tuple(offset.shape) != wanted:
         shape = f'({x.shape[0]}, groups*{2 * taps}, {out_size[0]}, {out_size[1]})'
-        raise ValueError(f'offset must have the shape {shape}, got {tuple(offset.shape)}')
+        raise ValueError(f'offset must have shape {shape}, got {tuple(offset.shape)}')
     wanted = (x.shape[0], deform_groups * taps, *out_size)
     if mask is not None and tuple(mask.shape) != wanted:
-        raise ValueError(f'mask must have the shape {wanted}, got {tuple(mask.shape)}')
+        raise ValueError(f'mask must have shape {wanted}, got {tuple(mask.shape)}')

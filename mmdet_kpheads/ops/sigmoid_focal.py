@@ -1,6 +1,6 @@
-"""Sigmoid focal loss as mmcv's CUDA op computes it, and its gradient. N samples, C classes.
+"""Sigmoid focal loss as in mmcv's CUDA op.
 
-Lin et al. 2017, https://arxiv.org/abs/1708.02002, equation 5.
+Lin et al. 2017, https://arxiv.org/abs/1708.02002, equation 5. Shape legend: N samples, C classes.
 """
 
 import torch
@@ -11,13 +11,13 @@ from .backend import full_precision
 
 
 def sigmoid_focal_loss(logits: Tensor, target: Tensor, gamma: float, alpha: float) -> Tensor:
-    """Give the loss of each class of each sample; differentiable in the logits.
+    """Compute the loss of each class of each sample; differentiable in the logits.
 
     Args:
         logits: (N, C).
-        target: (N,) class numbers; C, or anything else that is no class, for background.
-        gamma: Exponent of the factor for easy samples.
-        alpha: Factor of the positives; negatives have 1 - alpha.
+        target: (N,) class indices; C or any other value outside [0, C) is background.
+        gamma: Exponent of the factor that down-weights easy samples.
+        alpha: Weight of positives; negatives have 1 - alpha.
 
     Returns:
         (N, C) in full precision.
@@ -25,5 +25,5 @@ def sigmoid_focal_loss(logits: Tensor, target: Tensor, gamma: float, alpha: floa
     logits = full_precision(logits)
     positive = target[:, None] == torch.arange(logits.shape[1], device=logits.device)
     sign = torch.where(positive, 1.0, -1.0)
-    log_right, wrong = F.logsigmoid(sign * logits), torch.sigmoid(-sign * logits)
-    return torch.where(positive, -alpha, alpha - 1.0) * wrong.pow(gamma) * log_right
+    log_p_true, p_false = F.logsigmoid(sign * logits), torch.sigmoid(-sign * logits)
+    return torch.where(positive, -alpha, alpha - 1.0) * p_false.pow(gamma) * log_p_true

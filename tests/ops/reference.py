@@ -1,4 +1,4 @@
-"""The ops once more as slow, obvious loops over single numbers, from their papers."""
+"""Reference versions of the ops: slow loops over single numbers, written from the papers."""
 
 import math
 from itertools import product
@@ -41,7 +41,7 @@ def soft_nms(boxes, scores, threshold=0.3, sigma=0.5, min_score=1e-3, method='li
 
 
 def bilinear(plane, y, x):
-    """Value of a map (H, W) at a point; cells outside are zero."""
+    """Bilinear value of a map (H, W) at a location; cells outside are zero."""
     h, w = plane.shape
     total = 0.0
     for row, column in product((math.floor(y), math.floor(y) + 1), (math.floor(x), math.floor(x) + 1)):
@@ -73,19 +73,19 @@ def roi_align(x, rois, size, scale=1.0, ratio=0, mode='avg', aligned=True):
         start = (y1 * scale - shift, x1 * scale - shift)
         length = (y2 * scale - shift - start[0], x2 * scale - shift - start[1])
         step = [max(n, 0.0 if aligned else 1.0) / parts for n, parts in zip(length, size, strict=True)]
-        points = [ratio or math.ceil(s) for s in step]
+        samples = [ratio or math.ceil(s) for s in step]
         for c, p, q in product(range(x.shape[1]), range(size[0]), range(size[1])):
             values = [
-                _clamped(x[int(image), c], start[0] + (p + (g + 0.5) / points[0]) * step[0],
-                         start[1] + (q + (e + 0.5) / points[1]) * step[1])
-                for g, e in product(*map(range, points))
+                _border_clamped(x[int(image), c], start[0] + (p + (g + 0.5) / samples[0]) * step[0],
+                         start[1] + (q + (e + 0.5) / samples[1]) * step[1])
+                for g, e in product(*map(range, samples))
             ]  # fmt: skip
             if values:
                 out[k, c, p, q] = max(values) if mode == 'max' else sum(values) / len(values)
     return out
 
 
-def _clamped(plane, y, x):
+def _border_clamped(plane, y, x):
     h, w = plane.shape
     if not (-1 <= y <= h and -1 <= x <= w):
         return 0.0

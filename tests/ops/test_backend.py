@@ -8,7 +8,7 @@ from mmdet_kpheads.ops import backend, deform_conv2d, nms, roi_align
 
 
 class Torchvision:
-    """Stands for torchvision.ops and notes the calls."""
+    """A stub of torchvision.ops that records its calls."""
 
     def __init__(self):
         self.calls = []
@@ -28,7 +28,7 @@ class Torchvision:
 
 @pytest.fixture
 def kernels(monkeypatch):
-    """torchvision.ops is a stub."""
+    """Replaces torchvision.ops with a stub."""
     package, ops = ModuleType('torchvision'), Torchvision()
     package.__dict__['ops'] = ops
     monkeypatch.setitem(sys.modules, 'torchvision', package)
@@ -37,7 +37,7 @@ def kernels(monkeypatch):
     backend.torchvision_ops.cache_clear()
 
 
-def test_torchvision_is_used_where_it_computes_the_same(kernels):
+def test_torchvision_is_used_where_its_results_agree(kernels):
     boxes, scores = torch.zeros(1, 4).half(), torch.zeros(1).half()
     x, offset, weight = torch.zeros(1, 1, 3, 3).half(), torch.zeros(1, 2, 3, 3), torch.zeros(1, 1, 1, 1)
     rois = torch.zeros(1, 5)
@@ -45,21 +45,21 @@ def test_torchvision_is_used_where_it_computes_the_same(kernels):
     assert deform_conv2d(x, offset, weight).dtype == torch.float16
     roi_align(x, rois, (2, 2), 0.5, 0, 'avg', True)
     one, zero = (1, 1), (0, 0)
-    assert kernels.calls[1:] == [  # the first call asks whether it works
+    assert kernels.calls[1:] == [  # the first call checks that the kernels run
         ('nms', torch.float32),
         ('deform_conv2d', torch.float32, one, zero, one, None),
         ('roi_align', torch.float32, (2, 2), 0.5, 0, True),
     ]
 
 
-def test_torchvision_is_not_used_for_what_it_lacks(kernels):
+def test_options_that_torchvision_lacks_use_plain_torch(kernels):
     nms(torch.zeros(1, 4), torch.zeros(1), 0.5, offset=1)
     roi_align(torch.zeros(1, 1, 3, 3), torch.zeros(1, 5), (2, 2), pool_mode='max')
     assert kernels.calls == []
 
 
 @pytest.mark.parametrize('error', [ImportError, RuntimeError, OSError, AttributeError, NotImplementedError])
-def test_a_broken_torchvision_counts_as_none(kernels, monkeypatch, error):
+def test_broken_torchvision_is_ignored(kernels, monkeypatch, error):
     def fail(*arguments):
         raise error('operator torchvision::nms does not exist')
 
@@ -68,10 +68,10 @@ def test_a_broken_torchvision_counts_as_none(kernels, monkeypatch, error):
     assert nms(torch.tensor([[0.0, 0, 1, 1]]), torch.ones(1), 0.5).tolist() == [0]
 
 
-def test_torchvision_itself_agrees(monkeypatch):
+def test_installed_torchvision_agrees(monkeypatch):
     pytest.importorskip('torchvision')
     if backend.torchvision_ops('cpu') is None:
-        pytest.skip('torchvision does not fit this torch')
+        pytest.skip('torchvision does not match this torch')
     x, weight = torch.randn(2, 4, 6, 5), torch.randn(4, 2, 3, 3)
     offset, mask = torch.randn(2, 36, 6, 5), torch.rand(2, 18, 6, 5)
     corner = torch.rand(30, 2) * 20

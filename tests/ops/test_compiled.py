@@ -1,4 +1,4 @@
-"""Our ops behind mmcv's wrappers against what the compiled ops gave (ops_equality.py --save)."""
+"""Our ops, called through mmcv's wrappers, against stored results of the compiled ops (ops_equality.py --save)."""
 
 import numpy as np
 import pytest
@@ -7,20 +7,20 @@ import torch
 from benchmarks.ops_equality import GOLDEN, LIMIT, cases, deviation, ops_from
 from mmdet_kpheads.compat import mmcv_ext
 
-RESULTS = np.load(GOLDEN)
+STORED = np.load(GOLDEN)
 
 
 @pytest.mark.parametrize('case', cases(), ids=lambda c: f'{c.op}, {c.setting}')
-def test_equals_the_compiled_op(case):
+def test_equals_compiled_op(case):
     with ops_from(mmcv_ext.stand_in()):
         found = case.run(1)
     for name, ours in found.items():
-        theirs = torch.from_numpy(RESULTS[f'{case.op}|{case.setting}|{name}'])
+        theirs = torch.from_numpy(STORED[f'{case.op}|{case.setting}|{name}'])
         assert deviation(ours, theirs) <= LIMIT, name
 
 
 def test_every_stored_result_is_tested():
-    assert {key.rsplit('|', 1)[0] for key in RESULTS} == {f'{c.op}|{c.setting}' for c in cases()}
+    assert {key.rsplit('|', 1)[0] for key in STORED} == {f'{c.op}|{c.setting}' for c in cases()}
 
 
 def test_deviation():

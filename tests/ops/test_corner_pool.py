@@ -4,7 +4,7 @@ import torch
 from mmdet_kpheads.ops.corner_pool import DIRECTIONS, corner_pool
 
 MAP = torch.tensor([[2.0, 1.0, 3.0], [5.0, 0.0, 1.0], [4.0, 1.0, 2.0]])
-BY_HAND = {
+EXPECTED = {
     'top': [[5, 1, 3], [5, 1, 2], [4, 1, 2]],
     'bottom': [[2, 1, 3], [5, 1, 3], [5, 1, 3]],
     'left': [[3, 3, 3], [5, 1, 1], [4, 2, 2]],
@@ -13,8 +13,8 @@ BY_HAND = {
 
 
 @pytest.mark.parametrize('direction', DIRECTIONS)
-def test_by_hand(direction):
-    assert corner_pool(MAP[None, None], direction)[0, 0].tolist() == BY_HAND[direction]
+def test_small_map_by_hand(direction):
+    assert corner_pool(MAP[None, None], direction)[0, 0].tolist() == EXPECTED[direction]
 
 
 @pytest.mark.parametrize('direction', DIRECTIONS)
@@ -25,7 +25,7 @@ def test_equals_mmcv_in_value_and_gradient(direction, shape, dtype, memory_forma
     from mmcv.ops import CornerPool
 
     values = torch.randperm(torch.Size(shape).numel()).view(shape).to(dtype)  # no ties
-    weights = torch.randint(8, shape).to(dtype)  # whole numbers: their sums are exact in any order
+    weights = torch.randint(8, shape).to(dtype)  # integers, so that sums are exact in any order
     ours = values.to(memory_format=memory_format).requires_grad_()
     theirs = values.clone().requires_grad_()
     pooled, expected = corner_pool(ours, direction), CornerPool(direction)(theirs)
@@ -38,8 +38,8 @@ def test_equals_mmcv_in_value_and_gradient(direction, shape, dtype, memory_forma
 @pytest.mark.parametrize(
     ('direction', 'gradient'), [('top', [5, 2, 1]), ('bottom', [1, 2, 5]), ('left', [5, 2, 1]), ('right', [1, 2, 5])]
 )
-def test_of_equal_values_the_nearest_gets_the_gradient(direction, gradient):
-    """Cells 1, 1, 1, 0 in the order of the scan, with gradients 1, 2, 3, 2: each 1 reads itself, the 0 the third 1."""
+def test_ties_send_the_gradient_to_the_nearest_cell(direction, gradient):
+    """Cells 1, 1, 1, 0 in scan order with gradients 1, 2, 3, 2: each 1 is its own maximum, the 0 takes the third 1."""
     along_height = direction in ('top', 'bottom')
     from_end = direction in ('top', 'left')
     values, weights = torch.tensor([1.0, 1.0, 1.0, 0.0]), torch.tensor([1.0, 2.0, 3.0, 2.0])
@@ -52,7 +52,7 @@ def test_of_equal_values_the_nearest_gets_the_gradient(direction, gradient):
 
 
 @pytest.mark.parametrize('direction', DIRECTIONS)
-def test_ties_are_treated_as_in_mmcv(direction):
+def test_gradient_of_ties_equals_mmcv(direction):
     from mmcv.ops import CornerPool
 
     values, weights = torch.randint(3, (2, 3, 9, 8)).float(), torch.randint(8, (2, 3, 9, 8)).float()
@@ -63,14 +63,14 @@ def test_ties_are_treated_as_in_mmcv(direction):
 
 
 @pytest.mark.parametrize('direction', DIRECTIONS)
-def test_gradcheck_and_infinite_gradients_stay_in_their_column(direction):
+def test_gradcheck_and_infinite_gradients_give_no_nan(direction):
     x = torch.randperm(24, dtype=torch.float64).view(1, 2, 4, 3).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: corner_pool(x, direction), x)
     (gradient,) = torch.autograd.grad(corner_pool(x, direction), x, torch.full_like(x, torch.inf))
     assert not gradient.isnan().any()
 
 
-def test_input_is_left_alone():
+def test_input_is_not_modified():
     x = torch.randn(1, 1, 4, 4)
     before = x.clone()
     corner_pool(x, 'top')

@@ -16,10 +16,10 @@ def inputs(groups=1, deform_groups=1, out_size=(4, 5), spread=3.0, dtype=torch.f
     return x, offset, weight, torch.rand(2, deform_groups * 9, *out_size, dtype=dtype)
 
 
-def test_by_hand():
-    """A 1 x 1 kernel of weight 2 on the row 10, 20, 30, moved by a quarter cell to the right.
+def test_quarter_cell_shift_by_hand():
+    """A 1 x 1 kernel of weight 2 on the row 10, 20, 30, shifted by a quarter cell to the right.
 
-    Between cells 0 and 1: 10 + 0.25 * 10 = 12.5; then 22.5; past the last cell 0.75 * 30 = 22.5 is left.
+    Between cells 0 and 1: 10 + 0.25 * 10 = 12.5; then 22.5; past the last cell 0.75 * 30 = 22.5.
     """
     x = torch.tensor([10.0, 20, 30]).view(1, 1, 1, 3)
     offset = torch.tensor([0.0, 0.25]).view(1, 2, 1, 1).expand(1, 2, 1, 3)
@@ -32,7 +32,7 @@ def test_by_hand():
 
 @pytest.mark.parametrize('groups', [1, 2, 4])
 @pytest.mark.parametrize('geometry', [((1, 1), (1, 1), (1, 1)), ((2, 1), (1, 2), (2, 1))])
-def test_no_offset_is_a_convolution(groups, geometry):
+def test_zero_offset_equals_convolution(groups, geometry):
     x, _, weight, _ = inputs(groups)
     bias = torch.randn(4)
     stride, padding, dilation = geometry
@@ -44,7 +44,7 @@ def test_no_offset_is_a_convolution(groups, geometry):
 
 @pytest.mark.parametrize(('groups', 'deform_groups'), [(1, 1), (2, 1), (1, 2), (2, 4)])
 @pytest.mark.parametrize('version', [1, 2])
-def test_equals_the_loop(groups, deform_groups, version):
+def test_equals_reference(groups, deform_groups, version):
     x, offset, weight, mask = inputs(groups, deform_groups)
     factor = mask if version == 2 else None
     out = deform_conv2d(x, offset, weight, factor, padding=1)
@@ -52,7 +52,7 @@ def test_equals_the_loop(groups, deform_groups, version):
     torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_equals_the_loop_with_stride_and_dilation():
+def test_equals_reference_with_stride_and_dilation():
     x, offset, weight, mask = inputs(2, 2, out_size=(2, 5))
     out = deform_conv2d(x, offset, weight, mask, None, (2, 1), (1, 2), (1, 2))
     expected = reference.deform_conv(x, offset, weight, mask, (2, 1), (1, 2), (1, 2))
@@ -71,17 +71,17 @@ def test_gradients(groups, deform_groups):
 
 
 def test_gradient_at_whole_cells_is_the_right_hand_one():
-    """At cell 1 of 10, 20, 50 the value grows by 30 a cell to the right (and by 10 on the left)."""
+    """At cell 1 of 10, 20, 50 the value grows by 30 per cell to the right (and by 10 on the left)."""
     x = torch.tensor([10.0, 20, 50]).view(1, 1, 1, 3)
     offset = torch.zeros(1, 2, 1, 3, requires_grad=True)
     deform_conv2d(x, offset, torch.ones(1, 1, 1, 1)).sum().backward()
     assert offset.grad is not None
-    assert offset.grad[0, 1, 0].tolist() == [10.0, 30.0, -50.0]  # the last one falls to the zero outside
+    assert offset.grad[0, 1, 0].tolist() == [10.0, 30.0, -50.0]  # right of the last cell is the zero outside
 
 
 @pytest.mark.parametrize('far', [-1.0, 3.0, 1e30, -torch.inf, torch.nan])
-def test_points_outside_are_worth_nothing(far):
-    """From cell 0 of 3 both -1 and 3 are just outside: no value, and no gradient either."""
+def test_samples_outside_have_no_value_and_no_gradient(far):
+    """From cell 0 of 3, offsets -1 and 3 end just outside."""
     x = torch.ones(1, 1, 1, 3)
     offset = torch.tensor([0.0, far]).view(1, 2, 1, 1).repeat(1, 1, 1, 3)[..., :1]
     offset = torch.cat([offset, torch.zeros(1, 2, 1, 2)], 3).requires_grad_()
@@ -104,7 +104,7 @@ def test_half_precision_computes_in_float32(dtype):
     assert torch.equal(again, out)
 
 
-def test_no_images():
+def test_empty_batch():
     _, offset, weight, mask = inputs()
     assert deform_conv2d(torch.zeros(0, 4, 4, 5), offset[:0], weight, mask[:0], padding=1).shape == (
         0,
@@ -122,7 +122,7 @@ def test_errors():
         deform_conv2d(x, offset, weight, dilation=3)
     with pytest.raises(ValueError, match='cannot divide 4 channels into groups'):
         deform_conv2d(x, offset, torch.zeros(4, 3, 3, 3), padding=1)
-    with pytest.raises(ValueError, match=r'offset must have the shape \(2, groups\*18, 2, 3\)'):
+    with pytest.raises(ValueError, match=r'offset must have shape \(2, groups\*18, 2, 3\)'):
         deform_conv2d(x, offset, weight)
-    with pytest.raises(ValueError, match=r'mask must have the shape \(2, 9, 4, 5\), got \(2, 8, 4, 5\)'):
+    with pytest.raises(ValueError, match=r'mask must have shape \(2, 9, 4, 5\), got \(2, 8, 4, 5\)'):
         deform_conv2d(x, offset, weight, mask[:, :8], padding=1)

@@ -13,11 +13,11 @@ def scene():
     return x, rois
 
 
-def test_by_hand():
-    """The features are the column number. A box over columns 1 to 5 (cell centers at halves) in two bins.
+def test_two_bins_by_hand():
+    """Each feature is its column index. A box over columns 1 to 5 (cell centers at halves) has two bins.
 
-    The bins are [1, 3] and [3, 5] with middles 2 and 4, which lie at features 1.5 and 3.5; max takes the
-    points at 2.5 and 4.5, features 2 and 4.
+    The bins are [1, 3] and [3, 5]; their centers 2 and 4 have features 1.5 and 3.5. Max takes the samples at 2.5
+    and 4.5, features 2 and 4.
     """
     x = torch.arange(6.0).expand(1, 1, 6, 6)
     roi = torch.tensor([[0.0, 1, 1, 5, 5]])
@@ -30,7 +30,7 @@ def test_by_hand():
 @pytest.mark.parametrize('mode', ['avg', 'max'])
 @pytest.mark.parametrize('ratio', [0, 1, 3])
 @pytest.mark.parametrize('aligned', [True, False])
-def test_equals_the_loop(mode, ratio, aligned):
+def test_equals_reference(mode, ratio, aligned):
     x, rois = scene()
     out = roi_align(x, rois, (3, 2), 0.3, ratio, mode, aligned)
     expected = reference.roi_align(x, rois, (3, 2), 0.3, ratio, mode, aligned)
@@ -45,8 +45,8 @@ def test_gradient(mode):
 
 
 @pytest.mark.parametrize('mode', ['avg', 'max'])
-def test_boxes_without_points_are_zero(mode):
-    """No size, turned round, NaN and far outside."""
+def test_boxes_without_samples_are_zero(mode):
+    """Zero size, reversed, NaN and far outside."""
     x = torch.ones(1, 1, 4, 4)
     nan = torch.nan
     rois = torch.tensor([[0.0, 2, 2, 2, 2], [0, 3, 3, 1, 1], [0, nan, nan, nan, nan], [0, 90, 90, 99, 99]])
@@ -71,9 +71,9 @@ def test_half_precision():
 
 def test_errors():
     x, rois = scene()
-    with pytest.raises(ValueError, match=r'x must have the shape \(B, C, H, W\)'):
+    with pytest.raises(ValueError, match=r'x must have shape \(B, C, H, W\)'):
         roi_align(x[0], rois, (2, 2))
-    with pytest.raises(ValueError, match=r'rois must have the shape \(K, 5\).*got \(12, 4\)'):
+    with pytest.raises(ValueError, match=r'rois must have shape \(K, 5\).*got \(12, 4\)'):
         roi_align(x, rois[:, 1:], (2, 2))
     with pytest.raises(ValueError, match="pool_mode must be 'avg' or 'max', got 'sum'"):
         roi_align(x, rois, (2, 2), pool_mode='sum')
