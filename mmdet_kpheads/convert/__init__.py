@@ -1,6 +1,5 @@
-"""Checkpoints of other repositories, turned into ours."""
+"""Converts checkpoints of other repositories."""
 
 from .conversion import Converted, convert
-from .rules import SOURCES
 
-__all__ = ['SOURCES', 'Converted', 'convert']
+__all__ = ['Converted', 'convert']

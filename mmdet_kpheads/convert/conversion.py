@@ -1,4 +1,4 @@
-"""One checkpoint, renamed by the rules of its source."""
+"""Renames the weights of a checkpoint by the rules of its source."""
 
 import re
 from collections import Counter
@@ -10,20 +10,20 @@ from torch import Tensor
 from ..errors import InputError, listed
 from .rules import SOURCES, Rule, Source
 
-WRAPPERS = ('state_dict', 'model')  # under which repositories keep the weights
-DATA_PARALLEL = 'module.'  # nn.DataParallel puts it before every name
+WRAPPERS = ('state_dict', 'model')  # keys under which repositories store the weights
+DATA_PARALLEL = 'module.'  # prefix added by nn.DataParallel
 BIAS = '.conv.bias'
-SCALE = r'bbox_head\.scales\.\d\.scale'  # one number, which cvpods keeps as a tensor of shape (1,)
+SCALE = r'bbox_head\.scales\.\d\.scale'  # a scalar here, a tensor of shape (1,) in cvpods
 
 
 class Converted(NamedTuple):
     """A converted checkpoint.
 
     Attributes:
-        weights: By our names.
-        source: What it was recognized as.
-        left_out: Their names of what is not needed.
-        folded: Our names of the biases that went into the running mean of their norm.
+        weights: Tensors by their names in this package.
+        source: Name of the recognized source.
+        left_out: Original names of tensors that are not needed.
+        folded: Names of biases that were folded into the running mean of the norm behind them.
     """
 
     weights: dict[str, Tensor]
@@ -32,7 +32,7 @@ class Converted(NamedTuple):
     folded: list[str]
 
     def report(self) -> str:
-        """What became of the tensors, in a few lines."""
+        """Summarize the conversion in a few lines."""
         parts = Counter(name.split('.')[0] for name in self.weights)
         mapped = ', '.join(f'{number} {part}' for part, number in parts.items())
         lines = [f'recognized as {self.source}', f'mapped {len(self.weights)} tensors: {mapped}']
@@ -40,7 +40,7 @@ class Converted(NamedTuple):
             lines.append(f'folded {len(self.folded)} biases into the running mean of the norm behind them')
         if self.left_out:
             layers = dict.fromkeys(name.rpartition('.')[0] or name for name in self.left_out)
-            lines.append(f'left out {len(self.left_out)} tensors, of {listed(layers)}')
+            lines.append(f'left out {len(self.left_out)} tensors of {listed(layers)}')
         return '\n'.join(lines)
 
 
@@ -48,29 +48,29 @@ def convert(checkpoint: Mapping[str, Any], ignore: str | None = None) -> Convert
     """Rename a checkpoint's weights.
 
     Args:
-        checkpoint: As ``torch.load`` gave it: the weights, or a dict that holds them as ``state_dict`` or ``model``.
-        ignore: Pattern of names to leave out, for what a fork has added.
+        checkpoint: Result of ``torch.load``: the weights, or a dict with the weights in ``state_dict`` or ``model``.
+        ignore: Regular expression of names to leave out, such as layers added by a fork.
 
     Raises:
-        InputError: If the source is not recognized, or a name of it is not known; it is named then.
+        InputError: If the source is not recognized, or if the checkpoint has unknown names, which are listed.
     """
-    theirs = _weights_of(checkpoint)
-    source = _recognize(theirs)
+    original = _weights_of(checkpoint)
+    source = _recognize(original)
     rules = ((ignore, None), *source.rules) if ignore else source.rules
     weights: dict[str, Tensor] = {}
     left_out, unknown = [], []
-    for name, value in theirs.items():
-        known, ours = _renamed(name, rules)
+    for name, value in original.items():
+        known, new_name = _renamed(name, rules)
         if not known:
             unknown.append(name)
-        elif ours is None:
+        elif new_name is None:
             left_out.append(name)
         else:
-            weights[ours] = value.reshape(()) if re.fullmatch(SCALE, ours) else value
+            weights[new_name] = value.reshape(()) if re.fullmatch(SCALE, new_name) else value
     if unknown:
         raise InputError(
-            f'{source.name}: {len(unknown)} names are not known, {listed(unknown)}; nothing was written. If the model '
-            'does not need them, leave them out with --ignore PATTERN'
+            f'{source.name}: {len(unknown)} unknown names, {listed(unknown)}; nothing was written. If the model does '
+            'not need them, leave them out with --ignore PATTERN'
         )
     return Converted(weights, source.name, left_out, _fold_biases(weights) if source.folds_biases else [])
 
@@ -82,7 +82,7 @@ def _weights_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
             break
     weights = {name: value for name, value in checkpoint.items() if isinstance(value, Tensor)}
     if not weights:
-        raise InputError(f'the checkpoint holds no weights; its entries are {listed(list(checkpoint))}')
+        raise InputError(f'the checkpoint contains no weights; its keys are {listed(list(checkpoint))}')
     while all(name.startswith(DATA_PARALLEL) for name in weights):
         weights = {name.removeprefix(DATA_PARALLEL): value for name, value in weights.items()}
     return weights
@@ -94,11 +94,11 @@ def _recognize(names: Iterable[str]) -> Source:
         if all(any(re.fullmatch(mark, name) for name in names) for mark in source.marks):
             return source
     known = '; '.join(source.name for source in SOURCES)
-    raise InputError(f'the checkpoint is of none of the known sources ({known}); its names begin with {listed(names)}')
+    raise InputError(f'the checkpoint is from none of the known sources ({known}); its first names are {listed(names)}')
 
 
 def _renamed(name: str, rules: Iterable[Rule]) -> tuple[bool, str | None]:
-    """Whether a rule knows the name, and what it becomes."""
+    """Return whether a rule matches the name, and the new name."""
     for pattern, rename in rules:
         match = re.fullmatch(pattern, name)
         if match:
@@ -107,7 +107,7 @@ def _renamed(name: str, rules: Iterable[Rule]) -> tuple[bool, str | None]:
 
 
 def _fold_biases(weights: dict[str, Tensor]) -> list[str]:
-    """Take biases in front of a batch norm into its running mean, which changes no output."""
+    """Subtract biases in front of a batch norm from its running mean, which changes no output."""
     folded = []
     for name in [name for name in weights if name.endswith(BIAS)]:
         mean = name.removesuffix(BIAS) + '.bn.running_mean'

@@ -1,6 +1,6 @@
-"""How the parameters of other repositories are called here: one list of rules a model, read from top to bottom.
+"""Rules that rename the parameters of other repositories: one list per model, applied from top to bottom.
 
-A rule is a pattern that must match a whole name, and what the name becomes; None leaves the tensor out.
+A rule is a pattern that must match the whole name, and the new name. None leaves the tensor out.
 """
 
 import re
@@ -15,10 +15,10 @@ class Source(NamedTuple):
     """One model of another repository.
 
     Attributes:
-        name: How the report calls it.
-        marks: Patterns; a checkpoint is of this source if each matches some name.
-        rules: What its names become.
-        folds_biases: Its convolutions have a bias in front of a batch norm where ours have none.
+        name: Name in reports.
+        marks: Patterns that identify the source: each must match some name of the checkpoint.
+        rules: Renaming rules.
+        folds_biases: Its convolutions have a bias in front of a batch norm; ours have none.
     """
 
     name: str
@@ -27,14 +27,14 @@ class Source(NamedTuple):
     folds_biases: bool = False
 
 
-def _less(template: str, first: int = 1) -> Callable[[re.Match], str]:
-    """Fill a template with the groups; its ``n`` is the group ``n`` counted from 0, theirs begin with ``first``."""
+def _shifted(template: str, first: int = 1) -> Callable[[re.Match], str]:
+    """Fill a template with the groups of a match, with ``first`` subtracted from group ``n``."""
     return lambda match: template.format(**{**match.groupdict(), 'n': int(match['n']) - first})
 
 
-def _every(step: int, template: str) -> Callable[[re.Match], str]:
-    """Fill a template with the groups, its ``n`` with the group ``n`` divided: a layer is ``step`` entries there."""
-    return lambda match: template.format(**{**match.groupdict(), 'n': int(match['n']) // step})
+def _by_layer(template: str) -> Callable[[re.Match], str]:
+    """Fill a template with the groups of a match; group ``n`` counts convolution, norm and ReLU, ours the layers."""
+    return lambda match: template.format(**{**match.groupdict(), 'n': int(match['n']) // 3})
 
 
 # ---- xingyizhou/CenterNet ----
@@ -45,61 +45,60 @@ CENTERNET_HEAD: tuple[Rule, ...] = tuple(
 )
 DLA_BACKBONE: tuple[Rule, ...] = (
     (r'base\.fc\..*', None),  # the classifier
-    (r'base\.level[34]\.project\..*', None),  # computed by their forward and never used
+    (r'base\.level[34]\.project\..*', None),  # computed in their forward but never used
     (r'base\.(.*)', r'backbone.\1'),
 )
 DEFORMABLE_LAYERS: tuple[Rule, ...] = tuple(
     rule
     for stage, ours in ((r'dla_up\.ida_(?P<i>\d)', 'neck.dla_up.{i}'), ('ida_up', 'neck.ida_up'))
     for rule in (
-        (rf'{stage}\.up_(?P<n>\d)\.weight', _less(f'{ours}.up.{{n}}.weight')),
+        (rf'{stage}\.up_(?P<n>\d)\.weight', _shifted(f'{ours}.up.{{n}}.weight')),
         (
             rf'{stage}\.(?P<part>proj|node)_(?P<n>\d)\.conv\.conv_offset_mask\.(?P<leaf>\w+)',
-            _less(f'{ours}.{{part}}.{{n}}.conv.conv_offset.{{leaf}}'),
+            _shifted(f'{ours}.{{part}}.{{n}}.conv.conv_offset.{{leaf}}'),
         ),
         (
             rf'{stage}\.(?P<part>proj|node)_(?P<n>\d)\.conv\.(?P<leaf>weight|bias)',
-            _less(f'{ours}.{{part}}.{{n}}.conv.{{leaf}}'),
+            _shifted(f'{ours}.{{part}}.{{n}}.conv.{{leaf}}'),
         ),
         (
             rf'{stage}\.(?P<part>proj|node)_(?P<n>\d)\.actf\.0\.(?P<leaf>\w+)',
-            _less(f'{ours}.{{part}}.{{n}}.bn.{{leaf}}'),
+            _shifted(f'{ours}.{{part}}.{{n}}.bn.{{leaf}}'),
         ),
     )
 )
 PLAIN_LAYERS: tuple[Rule, ...] = (
-    (r'dla_up\.ida_(?P<i>\d)\.up_(?P<n>\d)\.weight', _less('neck.dla_up.{i}.up.{n}.weight')),
+    (r'dla_up\.ida_(?P<i>\d)\.up_(?P<n>\d)\.weight', _shifted('neck.dla_up.{i}.up.{n}.weight')),
     (
         r'dla_up\.ida_(?P<i>\d)\.(?P<part>proj|node)_(?P<n>\d)\.0\.weight',
-        _less('neck.dla_up.{i}.{part}.{n}.conv.weight'),
+        _shifted('neck.dla_up.{i}.{part}.{n}.conv.weight'),
     ),
     (
         r'dla_up\.ida_(?P<i>\d)\.(?P<part>proj|node)_(?P<n>\d)\.1\.(?P<leaf>\w+)',
-        _less('neck.dla_up.{i}.{part}.{n}.bn.{leaf}'),
+        _shifted('neck.dla_up.{i}.{part}.{n}.bn.{leaf}'),
     ),
 )
 RESNET_BACKBONE: tuple[Rule, ...] = (
     (r'fc\..*', None),  # the classifier
     (r'((?:conv1|bn1|layer[1-4])\..*)', r'backbone.\1'),
 )
-# deconv_layers counts convolution, norm and ReLU each; ConvModule holds the three together
 DEFORMABLE_NECK: tuple[Rule, ...] = (
     (
         r'deconv_layers\.(?P<n>0|6|12)\.conv_offset_mask\.(?P<leaf>\w+)',
-        _every(3, 'neck.deconv_layers.{n}.conv.conv_offset.{leaf}'),
+        _by_layer('neck.deconv_layers.{n}.conv.conv_offset.{leaf}'),
     ),
     (
         r'deconv_layers\.(?P<n>0|3|6|9|12|15)\.(?P<leaf>weight|bias)',
-        _every(3, 'neck.deconv_layers.{n}.conv.{leaf}'),
+        _by_layer('neck.deconv_layers.{n}.conv.{leaf}'),
     ),
-    (r'deconv_layers\.(?P<n>1|4|7|10|13|16)\.(?P<leaf>\w+)', _every(3, 'neck.deconv_layers.{n}.bn.{leaf}')),
+    (r'deconv_layers\.(?P<n>1|4|7|10|13|16)\.(?P<leaf>\w+)', _by_layer('neck.deconv_layers.{n}.bn.{leaf}')),
 )
 PLAIN_NECK: tuple[Rule, ...] = (
-    (r'deconv_layers\.(?P<n>0|3|6)\.weight', _every(3, 'neck.deconv_layers.{n}.conv.weight')),
-    (r'deconv_layers\.(?P<n>1|4|7)\.(?P<leaf>\w+)', _every(3, 'neck.deconv_layers.{n}.bn.{leaf}')),
+    (r'deconv_layers\.(?P<n>0|3|6)\.weight', _by_layer('neck.deconv_layers.{n}.conv.weight')),
+    (r'deconv_layers\.(?P<n>1|4|7)\.(?P<leaf>\w+)', _by_layer('neck.deconv_layers.{n}.bn.{leaf}')),
 )
 
-# ---- Hourglass, of princeton-vl/CornerNet and in CenterNet ----
+# ---- Hourglass, in princeton-vl/CornerNet and CenterNet ----
 
 HOURGLASS: tuple[Rule, ...] = (
     (r'pre\.0\.(conv|bn)\.(\w+)', r'backbone.stem.0.\1.\2'),
@@ -114,7 +113,7 @@ HOURGLASS: tuple[Rule, ...] = (
     (r'cnvs_\.(\d)\.0\.weight', r'backbone.remap_convs.\1.conv.weight'),
     (r'cnvs_\.(\d)\.1\.(\w+)', r'backbone.remap_convs.\1.bn.\2'),
 )
-# per output and stack a convolution with ReLU (.0.conv) and the last one (.1)
+# each output has, per stack, a convolution with ReLU (.0.conv) and the last convolution (.1)
 HOURGLASS_CENTERNET_HEAD: tuple[Rule, ...] = tuple(
     rule
     for theirs, ours in CENTERNET_OUTPUTS.items()
@@ -139,37 +138,37 @@ CORNER_HEAD: tuple[Rule, ...] = (
     ),
 )
 
-# ---- Megvii-BaseDetection/AutoAssign, written with cvpods ----
+# ---- Megvii-BaseDetection/AutoAssign, based on cvpods ----
 
-CVPODS: tuple[Rule, ...] = (  # res2 is layer1, fpn_lateral3 is lateral_convs.0, a tower counts as above
-    (r'pixel_(?:mean|std)', None),  # the config's data_preprocessor has them
+CVPODS: tuple[Rule, ...] = (  # res2 is layer1, fpn_lateral3 is lateral_convs.0
+    (r'pixel_(?:mean|std)', None),  # in the config's data_preprocessor
     (r'backbone\.bottom_up\.stem\.conv1\.weight', 'backbone.conv1.weight'),
     (r'backbone\.bottom_up\.stem\.conv1\.norm\.(\w+)', r'backbone.bn1.\1'),
     (
         r'backbone\.bottom_up\.res(?P<n>[2-5])\.(?P<i>\d+)\.shortcut\.weight',
-        _less('backbone.layer{n}.{i}.downsample.0.weight'),
+        _shifted('backbone.layer{n}.{i}.downsample.0.weight'),
     ),
     (
         r'backbone\.bottom_up\.res(?P<n>[2-5])\.(?P<i>\d+)\.shortcut\.norm\.(?P<leaf>\w+)',
-        _less('backbone.layer{n}.{i}.downsample.1.{leaf}'),
+        _shifted('backbone.layer{n}.{i}.downsample.1.{leaf}'),
     ),
     (
         r'backbone\.bottom_up\.res(?P<n>[2-5])\.(?P<i>\d+)\.conv(?P<j>[123])\.weight',
-        _less('backbone.layer{n}.{i}.conv{j}.weight'),
+        _shifted('backbone.layer{n}.{i}.conv{j}.weight'),
     ),
     (
         r'backbone\.bottom_up\.res(?P<n>[2-5])\.(?P<i>\d+)\.conv(?P<j>[123])\.norm\.(?P<leaf>\w+)',
-        _less('backbone.layer{n}.{i}.bn{j}.{leaf}'),
+        _shifted('backbone.layer{n}.{i}.bn{j}.{leaf}'),
     ),
-    (r'backbone\.fpn_lateral(?P<n>[345])\.(?P<leaf>\w+)', _less('neck.lateral_convs.{n}.conv.{leaf}', 3)),
-    (r'backbone\.fpn_output(?P<n>[345])\.(?P<leaf>\w+)', _less('neck.fpn_convs.{n}.conv.{leaf}', 3)),
-    (r'backbone\.top_block\.p(?P<n>[67])\.(?P<leaf>\w+)', _less('neck.fpn_convs.{n}.conv.{leaf}', 3)),
+    (r'backbone\.fpn_lateral(?P<n>[345])\.(?P<leaf>\w+)', _shifted('neck.lateral_convs.{n}.conv.{leaf}', 3)),
+    (r'backbone\.fpn_output(?P<n>[345])\.(?P<leaf>\w+)', _shifted('neck.fpn_convs.{n}.conv.{leaf}', 3)),
+    (r'backbone\.top_block\.p(?P<n>[67])\.(?P<leaf>\w+)', _shifted('neck.fpn_convs.{n}.conv.{leaf}', 3)),
     *(
         rule
         for theirs, ours in {'cls_subnet': 'cls_convs', 'bbox_subnet': 'reg_convs'}.items()
         for rule in (
-            (rf'head\.{theirs}\.(?P<n>0|3|6|9)\.(?P<leaf>\w+)', _every(3, f'bbox_head.{ours}.{{n}}.conv.{{leaf}}')),
-            (rf'head\.{theirs}\.(?P<n>1|4|7|10)\.(?P<leaf>\w+)', _every(3, f'bbox_head.{ours}.{{n}}.gn.{{leaf}}')),
+            (rf'head\.{theirs}\.(?P<n>0|3|6|9)\.(?P<leaf>\w+)', _by_layer(f'bbox_head.{ours}.{{n}}.conv.{{leaf}}')),
+            (rf'head\.{theirs}\.(?P<n>1|4|7|10)\.(?P<leaf>\w+)', _by_layer(f'bbox_head.{ours}.{{n}}.gn.{{leaf}}')),
         )
     ),
     (r'head\.cls_score\.(\w+)', r'bbox_head.conv_cls.\1'),
@@ -180,12 +179,12 @@ CVPODS: tuple[Rule, ...] = (  # res2 is layer1, fpn_lateral3 is lateral_convs.0,
     ('sigma', 'bbox_head.center_prior.sigma'),
 )
 
-# ---- mmdet 2.x and 3.x: the names are ours ----
+# ---- mmdet 2.x and 3.x, whose names are the same as ours ----
 
 MMDET: tuple[Rule, ...] = (
-    (r'ema_.*', None),  # mmdet 2.x: the running averages beside the weights
+    (r'ema_.*', None),  # EMA weights of mmdet 2.x
     (r'data_preprocessor\..*', None),
-    # deformable convolutions before mmcv 1.0: conv_offset stood beside the convolution, not in it
+    # before mmcv 1.0, conv_offset was a sibling of the deformable convolution, not a child
     (r'((?:backbone|neck)\..*\.conv\d?\.conv_offset\..*)', r'\1'),
     (r'((?:backbone|neck)\..*\.conv\d?)_offset\.(weight|bias)', r'\1.conv_offset.\2'),
     (r'((?:backbone|neck|bbox_head)\..*)', r'\1'),

@@ -1,4 +1,4 @@
-"""Weights of the original repositories: converted, loaded, and the whole forward compared."""
+"""Converted weights of the original repositories load and reproduce the outputs of the original models."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ STACKED = dict(depth=2, dims=(16, 16, 24), blocks=(1, 1, 2), stacks=2)
 BACKBONES = dict(
     dla=dict(type='mmdet_kpheads.DLA', channels=CHANNELS),
     resnet=dict(type='ResNet', depth=18, base_channels=8, stem_channels=8, norm_eval=False),
-    deformable=dict(  # mmdet's BasicBlock takes no deformable convolution
+    deformable=dict(  # mmdet's BasicBlock does not support deformable convolutions
         type='ResNet',
         depth=50,
         base_channels=8,
@@ -54,7 +54,7 @@ def dla_up(deformable):
     return dict(type='mmdet_kpheads.DLAUp', in_channels=CHANNELS[2:], deformable=deformable)
 
 
-# their model, and ours
+# (original model, our backbone, neck and head)
 MODELS_OF = {
     'xingyizhou/CenterNet, dla (deformable)': (
         lambda: authors.CenterNetDLA(CHANNELS, CLASSES, 12),
@@ -127,8 +127,8 @@ MODELS_OF = {
 }
 
 
-def disturbed(model):
-    """Every parameter and statistic random, so that a tensor in the wrong place shows."""
+def randomized(model):
+    """Randomize every parameter and statistic, so that a misplaced tensor changes the output."""
     generator = torch.Generator().manual_seed(1)
     for name, value in model.state_dict().items():
         if name.endswith('running_var'):
@@ -151,25 +151,26 @@ def flat(outputs):
 
 @pytest.mark.usefixtures('mmdet_scope')
 @pytest.mark.parametrize('name', MODELS_OF)
-def test_converted_weights_give_the_same_outputs(name):
+def test_converted_weights_reproduce_the_outputs(name):
     build, ours = MODELS_OF[name]
-    theirs = disturbed(build())
+    theirs = randomized(build())
     saved = {f'module.{key}': value for key, value in theirs.state_dict().items()}
     converted = convert({'epoch': 7, 'state_dict': saved})
     assert converted.source == name
     model = detector(*ours).eval()
-    check_fit(model, converted.weights, name)  # as the command does: shape by shape
+    check_fit(model, converted.weights, name)  # the command compares shapes the same way
     model.load_state_dict(converted.weights, strict=True)
     image = torch.randn(2, 3, PX, PX)
     with torch.no_grad():
         expected, found = list(flat(theirs(image))), list(flat(model._forward(image)))
     assert len(found) == len(expected)
-    assert all(their_map.std() > 1e-3 for their_map in expected if their_map.shape[-1] > 4)  # else it would say nothing
+    # constant maps would prove nothing
+    assert all(their_map.std() > 1e-3 for their_map in expected if their_map.shape[-1] > 4)
     for ours_map, their_map in zip(found, expected, strict=True):
         torch.testing.assert_close(ours_map, their_map, rtol=1e-4, atol=1e-4)
 
 
-def test_report_tells_what_was_left_out_and_folded():
+def test_report_lists_what_was_left_out_and_folded():
     build, _ = MODELS_OF['xingyizhou/CenterNet, dla (deformable)']
     converted = convert(build().state_dict())
     unused = ('base.fc.', 'base.level3.project.', 'base.level4.project.')
@@ -178,14 +179,13 @@ def test_report_tells_what_was_left_out_and_folded():
     report = converted.report()
     assert 'recognized as xingyizhou/CenterNet, dla' in report and 'folded 16 biases' in report
     assert (
-        "left out 14 tensors, of ('base.level3.project.0', 'base.level3.project.1', " in report
-        and "'base.fc'" in report
+        "left out 14 tensors of ('base.level3.project.0', 'base.level3.project.1', " in report and "'base.fc'" in report
     )
 
 
 @pytest.mark.usefixtures('mmdet_scope')
 @pytest.mark.parametrize('name', ['xingyizhou/CenterNet, resdcn', 'princeton-vl/CornerNet'])
-def test_checkpoints_of_mmdet_are_taken_by_name(name):
+def test_mmdet_checkpoints_keep_their_names(name):
     _, ours = MODELS_OF[name]
     backbone, neck, head = ours
     if name.endswith('resdcn'):
@@ -203,8 +203,8 @@ def test_checkpoints_of_mmdet_are_taken_by_name(name):
 
 
 @pytest.mark.usefixtures('mmdet_scope')
-def test_biases_before_a_norm_stay_where_the_model_has_them():
-    """AutoAssign's towers have a bias in front of their norm."""
+def test_biases_in_front_of_a_norm_are_kept_if_the_model_has_them():
+    """AutoAssign's towers have biases in front of their norms."""
     _, (backbone, neck, head) = MODELS_OF['Megvii-BaseDetection/AutoAssign (cvpods)']
     with pytest.warns(UserWarning, match='group normalization'):
         model = detector(backbone, neck, head | dict(norm_cfg=dict(type='BN')))
@@ -213,26 +213,26 @@ def test_biases_before_a_norm_stay_where_the_model_has_them():
     check_fit(model, converted.weights, 'BN')
 
 
-def test_what_is_not_known_is_refused_by_name():
+def test_unknown_names_are_listed():
     build, _ = MODELS_OF['princeton-vl/CornerNet']
     state = build().state_dict() | {'extra_head.weight': torch.ones(1)}
-    with pytest.raises(InputError, match=r"princeton-vl/CornerNet: 1 names are not known, \('extra_head.weight'\)"):
+    with pytest.raises(InputError, match=r"princeton-vl/CornerNet: 1 unknown names, \('extra_head.weight'\)"):
         convert(state)
     assert 'extra_head.weight' in convert(state, ignore=r'extra_head\..*').left_out
 
 
-def test_a_foreign_checkpoint_is_refused():
-    with pytest.raises(InputError, match=r"none of the known sources .* begin with \('encoder.weight'\)"):
+def test_unknown_checkpoint_is_refused():
+    with pytest.raises(InputError, match=r"none of the known sources .* first names are \('encoder.weight'\)"):
         convert({'model': {'encoder.weight': torch.ones(1)}})
-    with pytest.raises(InputError, match=r"holds no weights; its entries are \('epoch'\)"):
+    with pytest.raises(InputError, match=r"contains no weights; its keys are \('epoch'\)"):
         convert({'epoch': 3})
 
 
 @pytest.mark.usefixtures('mmdet_scope')
-def test_folding_a_bias_changes_no_output_in_training_either():
-    """Batch norm takes the mean of the batch away, a constant before it with it."""
+def test_folding_biases_changes_no_output_in_training():
+    """Batch norm subtracts the batch mean, which cancels a constant bias in front of it."""
     build, ours = MODELS_OF['xingyizhou/CenterNet, resdcn']
-    theirs = disturbed(build())
+    theirs = randomized(build())
     model = detector(*ours)
     model.load_state_dict(convert(theirs.state_dict()).weights)
     image = torch.randn(2, 3, PX, PX)

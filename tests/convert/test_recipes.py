@@ -1,4 +1,4 @@
-"""The authors' models in full size fit the recipes that are written for them, name by name and shape by shape."""
+"""The authors' full-size models match their recipes in every parameter name and shape."""
 
 import pytest
 import torch
@@ -39,22 +39,22 @@ def resnet(classes, deformable):
     return authors.CenterNetResNet(64, channels, classes, 64, deformable)
 
 
-def both(recipe, theirs):
-    """The models: the large ones as shapes without memory, which deformable convolutions do not allow."""
+def both_models(recipe, original):
+    """Build the original model and ours; the large ones on the meta device, which deformable convolutions lack."""
     with torch.device('meta' if 'hourglass' in recipe else 'cpu'):
-        return RECIPES[theirs](), MODELS.build(Config.fromfile(configs_root() / recipe).model)
+        return RECIPES[original](), MODELS.build(Config.fromfile(configs_root() / recipe).model)
 
 
 @pytest.mark.usefixtures('mmdet_scope')
 @pytest.mark.parametrize('recipe', RECIPES)
-def test_recipe_takes_the_authors_weights(recipe):
-    theirs, ours = both(recipe, recipe)
+def test_recipe_accepts_the_authors_weights(recipe):
+    theirs, ours = both_models(recipe, recipe)
     check_fit(ours, convert(theirs.state_dict()).weights, recipe)
 
 
 @pytest.mark.usefixtures('mmdet_scope')
-def test_another_recipe_does_not():
+def test_another_recipe_refuses_them():
     recipe, other = 'centernet/centernet_r18-dcnv2_4xb28-140e_coco.py', 'centernet/centernet_dla34_8xb16-140e_coco.py'
-    theirs, ours = both(recipe, other)
+    theirs, ours = both_models(recipe, other)
     with pytest.raises(InputError, match=r'does not fit .* missing, .* too many'):
         check_fit(ours, convert(theirs.state_dict()).weights, recipe)
