@@ -1,4 +1,4 @@
-"""Backbones that mmdet lacks; importing registers them."""
+"""Backbones that mmdet does not have; importing them registers them."""
 
 from .dla import DLA
 

@@ -1,4 +1,4 @@
-"""Deep layer aggregation, DLA-34: arXiv 1707.06484; the plain backbone of CenterNet's best models.
+"""Deep layer aggregation, DLA-34 (arXiv 1707.06484), the backbone of CenterNet's DLA models.
 
 Shape legend: B images, H x W pixels; level l has stride 2 ** l.
 """
@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from ..registry import MODELS
 
-# DLA-34 (table 1 of the paper): depth of the tree and channels of each level
-TREE_DEPTHS = (1, 1, 1, 2, 2, 1)
+# per level: tree depth (in levels 0 and 1 the number of convolutions) and channels; table 1 of the paper
+DEPTHS = (1, 1, 1, 2, 2, 1)
 CHANNELS = (16, 32, 64, 128, 256, 512)
 BATCH_NORM = {'type': 'BN'}
-# as the authors start it: normal with variance 2 / (kernel area x output channels)
+# the authors' initialization: normal with variance 2 / (kernel area x output channels)
 INIT_CFG = [
     {'type': 'Kaiming', 'layer': 'Conv2d'},
     {'type': 'Constant', 'val': 1, 'layer': ['_BatchNorm', 'GroupNorm']},
@@ -30,7 +30,7 @@ def _norm(norm_cfg: dict, channels: int) -> nn.Module:
 
 
 class BasicBlock(nn.Module):
-    """Two 3 x 3 convolutions; unlike ResNet's block it is given its shortcut."""
+    """Two 3 x 3 convolutions; unlike in ResNet, the shortcut is an input."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, norm_cfg: dict) -> None:
         super().__init__()
@@ -40,12 +40,12 @@ class BasicBlock(nn.Module):
         self.bn2 = _norm(norm_cfg, out_channels)
 
     def forward(self, x: Tensor, shortcut: Tensor) -> Tensor:
-        """(B, out, H / stride, W / stride)."""
+        """Return (B, out, H / stride, W / stride)."""
         return F.relu(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x))))) + shortcut)
 
 
 class Root(nn.Module):
-    """An aggregation node: a 1 x 1 convolution over all its children."""
+    """An aggregation node: a 1 x 1 convolution over all children."""
 
     def __init__(self, in_channels: int, out_channels: int, norm_cfg: dict) -> None:
         super().__init__()
@@ -53,23 +53,23 @@ class Root(nn.Module):
         self.bn = _norm(norm_cfg, out_channels)
 
     def forward(self, *children: Tensor) -> Tensor:
-        """(B, out, H, W)."""
+        """Return (B, out, H, W)."""
         return F.relu(self.bn(self.conv(torch.cat(children, 1))))
 
 
 class Tree(nn.Module):
-    """Hierarchical aggregation: two blocks, or two trees, whose outputs meet in one root (paper, section 3.2).
+    """Hierarchical aggregation: two blocks or two subtrees, joined in one root (paper, section 3.2).
 
-    Differs from the authors' module: a tree of trees has no ``project``, whose output theirs computes and never uses.
+    Differs from the authors' module in that a tree of trees has no ``project``: they compute it but never use it.
 
     Args:
         depth: 1 for two blocks.
-        in_channels: Channels that come in.
-        out_channels: Channels that go out.
-        stride: Step of the first block.
-        norm_cfg: Normalization.
-        joins_input: Give the root the (pooled) input of this tree as a child.
-        passed_channels: Channels of the children that outer trees hand to the root.
+        in_channels: Input channels.
+        out_channels: Output channels.
+        stride: Stride of the first block.
+        norm_cfg: Normalization config.
+        joins_input: Pass the (pooled) input of this tree to the root.
+        passed_channels: Channels of the maps that outer trees pass to the root.
     """
 
     def __init__(
@@ -104,11 +104,11 @@ class Tree(nn.Module):
             )
 
     def forward(self, x: Tensor, passed: tuple[Tensor, ...] = ()) -> Tensor:
-        """(B, out, H / stride, W / stride).
+        """Return (B, out, H / stride, W / stride).
 
         Args:
             x: (B, in, H, W).
-            passed: Children that outer trees hand to the root.
+            passed: Maps that outer trees pass to the root.
         """
         pooled = self.pool(x)
         if self.joins_input:
@@ -123,27 +123,25 @@ class Tree(nn.Module):
 
 @MODELS.register_module()
 class DLA(BaseModule):
-    """DLA-34: six levels, each half as large as the one before.
+    """DLA-34: six levels, each half the size of the previous one.
 
-    Parameter names are the authors', so that their ImageNet weights (dla34-ba72cf86.pth) load as ``Pretrained``; left
-    over there are the classifier and two unused projections.
+    The parameters have the authors' names, so their ImageNet weights (dla34-ba72cf86.pth) load as ``Pretrained``. The
+    classifier and two unused projections of that file are ignored.
 
     Args:
-        channels: Of the six levels.
-        depths: Depth of the trees; of the first two levels the number of convolutions.
-        out_indices: Levels that are returned; level l has stride 2 ** l.
-        norm_cfg: Normalization.
-        norm_eval: Keep batch norms in evaluation mode in training: for few images a GPU.
-        init_cfg: mmengine's initialization config; None for the authors' random weights.
+        channels: Channels of the six levels.
+        out_indices: Levels to return; level l has stride 2 ** l.
+        norm_cfg: Normalization config.
+        norm_eval: Keep batch norms in evaluation mode during training, for few images per GPU.
+        init_cfg: mmengine's initialization config; None for the authors' random initialization.
 
     Raises:
-        ValueError: For a number of channels or depths other than six, or a level that does not exist.
+        ValueError: If there are not six channels, or a level does not exist.
     """
 
     def __init__(
         self,
         channels: Sequence[int] = CHANNELS,
-        depths: Sequence[int] = TREE_DEPTHS,
         out_indices: Sequence[int] = (2, 3, 4, 5),
         norm_cfg: dict = BATCH_NORM,
         norm_eval: bool = False,
@@ -151,14 +149,13 @@ class DLA(BaseModule):
     ) -> None:
         super().__init__(init_cfg=init_cfg or INIT_CFG)
         self.norm_eval = norm_eval
-        if len(channels) != len(CHANNELS) or len(depths) != len(CHANNELS):
-            raise ValueError(f'DLA has six levels, but got channels={tuple(channels)} and depths={tuple(depths)}')
+        if len(channels) != len(DEPTHS):
+            raise ValueError(f'DLA has six levels, but got channels={tuple(channels)}')
         if not out_indices or not set(out_indices) <= set(range(len(channels))):
             raise ValueError(f'out_indices must be levels from 0 to {len(channels) - 1}, but got {tuple(out_indices)}')
         self.out_indices = tuple(out_indices)
         self.base_layer = _convolutions(3, channels[0], 7, 1, norm_cfg)
-        steps = list(zip((channels[0], *channels), channels, depths, strict=False))
-        for level, (before, after, depth) in enumerate(steps):
+        for level, (before, after, depth) in enumerate(zip((channels[0], *channels), channels, DEPTHS, strict=False)):
             stride = 1 if level == 0 else 2
             if level < 2:
                 layer: nn.Module = _convolutions(before, after, 3, stride, norm_cfg, depth)
@@ -167,7 +164,7 @@ class DLA(BaseModule):
             self.add_module(f'level{level}', layer)
 
     def train(self, mode: bool = True) -> 'DLA':
-        """Training mode, but for the batch norms with ``norm_eval``."""
+        """Set the training mode; with ``norm_eval``, batch norms stay in evaluation mode."""
         super().train(mode)
         for module in self.modules():
             if self.norm_eval and isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -175,7 +172,7 @@ class DLA(BaseModule):
         return self
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Feature maps of ``out_indices``, (B, channels, H / 2 ** level, W / 2 ** level).
+        """Return the feature maps of ``out_indices``, (B, channels, H / 2 ** level, W / 2 ** level) each.
 
         Args:
             x: (B, 3, H, W) image.
@@ -191,7 +188,7 @@ class DLA(BaseModule):
 def _convolutions(
     in_channels: int, out_channels: int, kernel: int, stride: int, norm_cfg: dict, number: int = 1
 ) -> nn.Sequential:
-    """Convolution, norm and ReLU, ``number`` times; the first one strides."""
+    """Stack convolution, norm and ReLU ``number`` times; only the first convolution has a stride."""
     layers: list[nn.Module] = []
     for step in range(number):
         before, step_stride = (in_channels, stride) if step == 0 else (out_channels, 1)

@@ -1,4 +1,4 @@
-"""What wraps a whole detector."""
+"""Wrappers around whole detectors."""
 
 from .flip_average import FlipAverage
 

@@ -1,4 +1,4 @@
-"""Flip test of the heat-map detectors."""
+"""Flip TTA of the heat-map detectors."""
 
 from typing import Any
 
@@ -10,32 +10,34 @@ from ..registry import MODELS
 
 @MODELS.register_module()
 class FlipAverage(BaseTTAModel):
-    """Runs each image and its mirror image and averages the head's maps before decoding.
+    """Averages the head's maps over each image and its mirror image before decoding.
 
-    Source: Objects as Points, arXiv 1904.07850, section 5 (flip augmentation). Used as ``tta_model`` with a plain test
-    pipeline as ``tta_pipeline``: the flip happens here, on the network input.
+    Set it as ``tta_model`` with a plain test pipeline as ``tta_pipeline``; the flip is applied here, to the network
+    input.
 
-    Differs from the paper in that offsets are averaged too, so that the result of a mirrored image is the mirrored
-    result.
+    Source: Objects as Points, arXiv 1904.07850, section 5 (flip augmentation).
+
+    Differs from the paper: offsets are averaged too, so that a mirrored image has mirrored detections.
 
     Args:
         module: A single-stage detector (or its config) whose head has ``average_flipped``.
+        data_preprocessor: Overrides the preprocessor of a detector given as config.
 
     Raises:
-        TypeError: If the head cannot average maps.
+        TypeError: If the head has no ``average_flipped``.
     """
 
     def __init__(self, module: Any, data_preprocessor: Any = None) -> None:
         super().__init__(module, data_preprocessor)
         if not hasattr(self.module.bbox_head, 'average_flipped'):
             raise TypeError(
-                f'FlipAverage needs a head that averages its maps, but {type(self.module.bbox_head).__name__} does '
-                'not; use DetTTAModel with a TestTimeAug pipeline instead'
+                f'FlipAverage needs a head with average_flipped, which {type(self.module.bbox_head).__name__} does not '
+                'have; use DetTTAModel with a TestTimeAug pipeline instead'
             )
 
     @torch.no_grad()
     def test_step(self, data: Any) -> list:
-        """Detections of one batch, as the detector's own ``test_step`` gives them."""
+        """Predict one batch; returns the same data samples as the detector's ``test_step``."""
         model = self.module
         batch = model.data_preprocessor(data, False)
         inputs, samples = batch['inputs'], batch['data_samples']
@@ -48,5 +50,5 @@ class FlipAverage(BaseTTAModel):
         return merged
 
     def merge_preds(self, data_samples_list: list) -> list:
-        """Not used: maps are merged, not detections."""
+        """Required by BaseTTAModel but never called, because maps are merged instead of detections."""
         raise NotImplementedError('FlipAverage merges maps in test_step')

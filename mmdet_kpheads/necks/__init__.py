@@ -1,4 +1,4 @@
-"""Necks that mmdet lacks; importing registers them."""
+"""Necks that mmdet does not have; importing them registers them."""
 
 from .deconv_neck import DeconvNeck
 from .dla_up import DLAUp

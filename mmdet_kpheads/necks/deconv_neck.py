@@ -1,4 +1,4 @@
-"""Transposed convolutions alone: Simple Baselines for Human Pose Estimation, arXiv 1804.06208."""
+"""A neck of transposed convolutions: Simple Baselines for Human Pose Estimation, arXiv 1804.06208."""
 
 from collections.abc import Sequence
 
@@ -14,14 +14,14 @@ KERNEL, STRIDE, PADDING = 4, 2, 1  # section 2: doubles the size
 
 @MODELS.register_module()
 class DeconvNeck(BaseModule):
-    """The neck of ``res_18`` and ``res_101`` in CenterNet's repository: three transposed convolutions of 256 channels.
+    """Three transposed convolutions of 256 channels, the neck of ``res_18`` and ``res_101`` of CenterNet.
 
-    mmdet's CTResNetNeck is the other one: a 3 x 3 convolution, plain or deformable, before each.
+    mmdet's CTResNetNeck, the neck of ``resdcn_*``, has a 3 x 3 convolution in front of each.
 
     Args:
-        in_channels: Channels of the last feature map, the only one that is read.
-        channels: Output channels of each step.
-        norm_cfg: Normalization.
+        in_channels: Channels of the last feature map; the neck uses no other.
+        channels: Output channels of each transposed convolution.
+        norm_cfg: Normalization config.
         init_cfg: mmengine's initialization config.
     """
 
@@ -42,9 +42,9 @@ class DeconvNeck(BaseModule):
         )
 
     def forward(self, features: Sequence[Tensor]) -> tuple[Tensor]:
-        """One map, (B, channels[-1], 8 h, 8 w) for three steps.
+        """Return one map, (B, channels[-1], 8 h, 8 w) for three transposed convolutions.
 
         Args:
-            features: Maps of the backbone; the last one, (B, in_channels, h, w), is read.
+            features: Maps of the backbone; only the last one, (B, in_channels, h, w), is used.
         """
         return (self.deconv_layers(features[-1]),)

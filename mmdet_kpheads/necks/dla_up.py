@@ -1,4 +1,4 @@
-"""Iterative up-sampling of a DLA backbone: arXiv 1707.06484 section 3.1, as CenterNet (1904.07850) uses it.
+"""Iterative upsampling of a DLA backbone (arXiv 1707.06484, section 3.1), as used in CenterNet (1904.07850).
 
 Shape legend: B images, h x w cells of the finest map.
 """
@@ -16,11 +16,11 @@ BATCH_NORM = {'type': 'BN'}
 
 
 def bilinear_upsampling(channels: int, factor: int) -> nn.ConvTranspose2d:
-    """A transposed convolution of each channel by itself that starts as bilinear interpolation."""
+    """Build a depthwise transposed convolution that is initialized to bilinear interpolation."""
     layer = nn.ConvTranspose2d(
         channels, channels, 2 * factor, stride=factor, padding=factor // 2, groups=channels, bias=False
     )
-    position = (torch.arange(2 * factor) + 0.5) / factor - 1  # of each tap, in cells of the coarse map
+    position = (torch.arange(2 * factor) + 0.5) / factor - 1  # of the taps, in cells of the coarse map
     tent = 1 - position.abs()
     with torch.no_grad():
         layer.weight.copy_(torch.outer(tent, tent).expand_as(layer.weight))
@@ -28,16 +28,17 @@ def bilinear_upsampling(channels: int, factor: int) -> nn.ConvTranspose2d:
 
 
 class IterativeUp(nn.Module):
-    """Brings maps to the first one's size and width, and joins them one after the other (IDA).
+    """Upsamples maps to the size and channels of the first one and joins them one by one (IDA).
 
-    Map 0 is taken as it is. Each further one is projected, up-sampled and joined to what came before by a 3 x 3
-    convolution: deformable ones work on the sum, plain ones on both maps side by side, as the authors' two models do.
+    The first map is used unchanged. Each further map is projected, upsampled and joined to the result so far by a
+    3 x 3 convolution. As in the authors' two models, deformable convolutions take the sum, plain ones the
+    concatenation.
 
     Args:
         in_channels: Channels of the maps, finest first.
-        factors: How much smaller each map is than the first.
+        factors: Upsampling factor of each map; 1 for the first.
         deformable: Use deformable convolutions (version 2).
-        norm_cfg: Normalization.
+        norm_cfg: Normalization config.
     """
 
     def __init__(self, in_channels: Sequence[int], factors: Sequence[int], deformable: bool, norm_cfg: dict) -> None:
@@ -54,7 +55,7 @@ class IterativeUp(nn.Module):
             self.node.append(ConvModule(joined, channels, 3, padding=1, conv_cfg=conv_cfg, norm_cfg=norm_cfg))
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """What each join gives, (B, channels, h, w) each."""
+        """Return the result of each join, (B, channels, h, w) each."""
         x, joins = maps[0], []
         for coarse, project, up, node in zip(maps[1:], self.proj, self.up, self.node, strict=True):
             fine = up(project(coarse))
@@ -67,17 +68,17 @@ class IterativeUp(nn.Module):
 class DLAUp(BaseModule):
     """The neck of CenterNet with DLA-34: one map with the stride of the finest input.
 
-    Stage by stage the coarser maps are brought to the size of the next finer one (``dla_up``); with deformable
-    convolutions the finest map of each stage but the first is joined once more (``ida_up``).
+    Each stage of ``dla_up`` upsamples the coarser maps to the size of the next finer one. With deformable
+    convolutions, ``ida_up`` then joins the results of all stages, finest first.
 
     Source: the two models of CenterNet's repository, ``dla_34`` (deformable) and ``dlav0_34`` (plain).
 
     Differs from the authors' modules: no bias in front of a normalization, where it has no effect.
 
     Args:
-        in_channels: Channels of the maps, finest first, each half as large as the one before.
+        in_channels: Channels of the maps, finest first; each map is half the size of the previous one.
         deformable: Use deformable convolutions (version 2).
-        norm_cfg: Normalization.
+        norm_cfg: Normalization config.
         init_cfg: mmengine's initialization config.
     """
 
@@ -90,14 +91,14 @@ class DLAUp(BaseModule):
     ) -> None:
         super().__init__(init_cfg=init_cfg)
         if len(in_channels) < 2:
-            raise ValueError(f'DLAUp joins two maps or more, but in_channels is {tuple(in_channels)}')
+            raise ValueError(f'DLAUp needs at least two maps, but in_channels is {tuple(in_channels)}')
         self.in_channels = tuple(in_channels)
         self.dla_up = nn.ModuleList()
         channels, factors = list(in_channels), [2**level for level in range(len(in_channels))]
         for start in range(len(channels) - 2, -1, -1):
             relative = [factor // factors[start] for factor in factors[start:]]
             self.dla_up.append(IterativeUp(channels[start:], relative, deformable, norm_cfg))
-            for level in range(start + 1, len(channels)):  # now of this size and width
+            for level in range(start + 1, len(channels)):  # the stage has upsampled these
                 channels[level], factors[level] = channels[start], factors[start]
         self.ida_up = None
         if deformable:
@@ -105,13 +106,13 @@ class DLAUp(BaseModule):
             self.ida_up = IterativeUp(in_channels[:-1], powers, deformable, norm_cfg)
 
     def forward(self, features: Sequence[Tensor]) -> tuple[Tensor]:
-        """One map, (B, in_channels[0], h, w).
+        """Return one map, (B, in_channels[0], h, w).
 
         Args:
             features: Maps of the backbone, finest first.
 
         Raises:
-            ValueError: If their number is not that of ``in_channels``.
+            ValueError: If there are more or fewer maps than ``in_channels``.
         """
         if len(features) != len(self.in_channels):
             raise ValueError(f'DLAUp got {len(features)} maps, configured for in_channels={self.in_channels}')

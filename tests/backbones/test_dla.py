@@ -1,4 +1,4 @@
-"""DLA-34: its size, its levels, its published weights. Outputs are compared in tests/convert."""
+"""DLA-34: size, levels and published weights. tests/convert compares the outputs."""
 
 import pytest
 import torch
@@ -11,14 +11,14 @@ CLASSIFIER = 512 * 1000 + 1000
 UNUSED_PROJECTIONS = (64 * 128 + 2 * 128) + (128 * 256 + 2 * 256)  # of level3 and level4
 
 
-def test_number_of_parameters_is_the_published_one():
+def test_parameter_count_equals_the_published_one():
     """15.8 million (Deep Layer Aggregation, table of the authors' models) with classifier and unused projections."""
     parameters = sum(value.numel() for value in DLA().parameters())
     assert parameters == 15_229_104
     assert round((parameters + CLASSIFIER + UNUSED_PROJECTIONS) / 1e6, 1) == 15.8
 
 
-def test_levels_have_their_strides_and_channels():
+def test_levels_have_the_right_strides_and_channels():
     image = torch.randn(1, 3, 64, 96)
     levels = DLA(channels=NARROW, out_indices=(0, 1, 2, 3, 4, 5))(image)
     assert [level.shape for level in levels] == [
@@ -34,7 +34,7 @@ def test_every_parameter_gets_a_gradient():
 
 
 def test_published_imagenet_weights_load(tmp_path):
-    """Under their names, through ``Pretrained``; the file is of the authors' definition."""
+    """A file written by the authors' model loads through ``Pretrained``."""
     theirs = Base(NARROW).eval()
     torch.save(theirs.state_dict(), tmp_path / 'dla34.pth')
     model = DLA(channels=NARROW, init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'dla34.pth'))).eval()
@@ -53,6 +53,6 @@ def test_published_imagenet_weights_load(tmp_path):
         (dict(out_indices=()), r'levels from 0 to 5, but got \(\)'),
     ],
 )
-def test_bad_options_are_named(options, text):
+def test_invalid_options_are_reported(options, text):
     with pytest.raises(ValueError, match=text):
         DLA(**options)

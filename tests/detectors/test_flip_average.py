@@ -20,11 +20,11 @@ def detector():
 
 
 def batch(images):
-    truth = [well_formed(2, CLASSES, SIZE) for _ in images]
-    return dict(inputs=list(images), data_samples=samples_of(truth, SIZE))
+    ground_truth = [well_formed(2, CLASSES, SIZE) for _ in images]
+    return dict(inputs=list(images), data_samples=samples_of(ground_truth, SIZE))
 
 
-def test_a_mirrored_image_gives_the_mirrored_boxes():
+def test_mirrored_images_have_mirrored_boxes():
     model = FlipAverage(detector())
     images = (torch.rand(2, 3, SIZE, SIZE) * 255).to(torch.uint8)
     found = model.test_step(batch(images))
@@ -33,16 +33,16 @@ def test_a_mirrored_image_gives_the_mirrored_boxes():
         boxes, back = one.pred_instances, other.pred_instances
         mirrored_x = SIZE - back.bboxes[:, [2, 0]]
         restored = torch.stack((mirrored_x[:, 0], back.bboxes[:, 1], mirrored_x[:, 1], back.bboxes[:, 3]), 1)
-        # the network's sums differ by rounding between an image and its mirror, so that near ties may swap places
+        # rounding differs between an image and its mirror, so near ties may swap places
         assert len(boxes) == len(back) > 10
         torch.testing.assert_close(boxes.scores, back.scores)
         nearest = (boxes.bboxes[:, None] - restored).abs().amax(-1) + (boxes.labels[:, None] != back.labels) * 1e6
         assert nearest.min(1).values.max() < 1e-2
     plain = detector().test_step(batch(images))
-    assert plain[0].pred_instances.scores[0] != found[0].pred_instances.scores[0]  # it did average
+    assert plain[0].pred_instances.scores[0] != found[0].pred_instances.scores[0]  # averaging changed the scores
 
 
-def test_checkpoints_load_into_the_wrapped_detector_by_config():
+def test_builds_from_a_config():
     from mmdet.registry import MODELS
 
     with DefaultScope.overwrite_default_scope('mmdet'):
@@ -50,16 +50,18 @@ def test_checkpoints_load_into_the_wrapped_detector_by_config():
     assert isinstance(model, FlipAverage)
 
 
-def test_a_head_without_maps_is_refused():
+def test_head_without_maps_is_refused():
     with DefaultScope.overwrite_default_scope('mmdet'):
         model = detector()
         model.bbox_head = torch.nn.Identity()
-        with pytest.raises(TypeError, match='FlipAverage needs a head that averages its maps, but Identity does not'):
+        with pytest.raises(
+            TypeError, match='FlipAverage needs a head with average_flipped, which Identity does not have'
+        ):
             FlipAverage(model)
 
 
-def test_mmdets_own_flip_test_works_with_plain_metas():
-    """DetTTAModel merges boxes of an image and its mirror; metas as a plain pipeline packs them."""
+def test_mmdets_flip_tta_accepts_plain_metas():
+    """DetTTAModel merges the boxes of an image and its mirror; the metas are those of a plain pipeline."""
     from mmdet.models.test_time_augs import DetTTAModel
 
     options = ConfigDict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100)

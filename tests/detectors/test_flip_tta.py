@@ -1,4 +1,4 @@
-"""mmdet's own flip test, DetTTAModel, over our heads: boxes of both views are merged, and mirroring changes nothing."""
+"""mmdet's flip TTA, DetTTAModel, with our heads: a mirrored image has mirrored detections."""
 
 import pytest
 import torch
@@ -28,13 +28,13 @@ def views_of(image):
 
 
 @pytest.mark.parametrize('head', HEADS)
-def test_boxes_of_the_mirrored_image_are_the_mirrored_boxes(head, mmdet_scope):
+def test_mirrored_images_have_mirrored_boxes(head, mmdet_scope):
     model = small_detector(f'mmdet_kpheads.{head}', 3, **HEADS[head])
     model.bbox_head.test_cfg.update(score_thr=0.0, max_per_img=50)
     if head == 'CenterNetHead':
-        torch.nn.init.constant_(model.bbox_head.wh_head[-1].bias, 5.0)  # sizes are not trained
+        torch.nn.init.constant_(model.bbox_head.wh_head[-1].bias, 5.0)  # the size branch is untrained
     if head == 'CornerNetHead':
-        model.bbox_head.test_cfg.update(distance_threshold=100.0)  # tags are not trained
+        model.bbox_head.test_cfg.update(distance_threshold=100.0)  # tags are untrained
     tta = DetTTAModel(module=model, tta_cfg=ConfigDict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=30)).eval()
     image = torch.randn(3, SIZE, SIZE)
     with torch.no_grad():
