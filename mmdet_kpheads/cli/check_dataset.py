@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import torch
 
-from ..data.annotations import ImageTruth, Truth
-from ..data.check import fatal_faults, file_faults, report
-from ..data.config_sources import Source, sources
-from ..data.visualization import TRUTH_COLOR, blend, draw_boxes, read_enlarged, side_by_side
+from ..data.annotations import AnnotatedImage, AnnotationFile
+from ..data.check import fatal_problems, image_file_problems, report
+from ..data.dataset_sources import DatasetSource, dataset_sources
+from ..data.visualization import GROUND_TRUTH_COLOR, blend, draw_boxes, read_enlarged, side_by_side
 from ..errors import InputError
 from ..functional.gaussian import DEFAULT_MIN_OVERLAP
 from ..ground_truth import GroundTruth
@@ -34,7 +34,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def target_map(image: ImageTruth, stride: int, longer_side: int | None) -> np.ndarray:
+def target_map(image: AnnotatedImage, stride: int, longer_side: int | None) -> np.ndarray:
     """What CenterNetHead with its default radius is trained to see: Gaussians of all objects, (H, W) in [0, 1].
 
     Args:
@@ -52,25 +52,25 @@ def target_map(image: ImageTruth, stride: int, longer_side: int | None) -> np.nd
     return heat
 
 
-def draw(truth: Truth, folder: Path, number: int, stride: int, longer_side: int | None) -> None:
+def draw(truth: AnnotationFile, folder: Path, number: int, stride: int, longer_side: int | None) -> None:
     """Write the first images that can be read as PNG files: with their boxes, and under the target of a center head."""
     folder.mkdir(parents=True, exist_ok=True)
     for image in [image for image in truth.images if image.path.is_file()][:number]:
         pixels, factor = read_enlarged(image.path)
         boxes = np.array(image.boxes).reshape(-1, 4) * factor
-        picture = draw_boxes(pixels, boxes, image.names, TRUTH_COLOR)
+        picture = draw_boxes(pixels, boxes, image.names, GROUND_TRUTH_COLOR)
         target = draw_boxes(
-            blend(pixels, target_map(image, stride, longer_side)), boxes, [''] * len(boxes), TRUTH_COLOR
+            blend(pixels, target_map(image, stride, longer_side)), boxes, [''] * len(boxes), GROUND_TRUTH_COLOR
         )
         cv2.imwrite(str(folder / f'{image.path.stem}.png'), side_by_side(picture, target))
 
 
-def show(source: Source, args: argparse.Namespace) -> int:
+def show(source: DatasetSource, args: argparse.Namespace) -> int:
     """Print the report of one data set and give the number of its fatal faults."""
     truth = source.read()
     print(report(truth, source.classes, args.stride, args.longer_side))
-    fatal = fatal_faults(truth, source)
-    fatal += list(file_faults(truth)) if args.read_images else []
+    fatal = fatal_problems(truth, source)
+    fatal += list(image_file_problems(truth)) if args.read_images else []
     for fault in fatal:
         print(f'  FAULT: {fault}')
     if args.show_dir:
@@ -87,7 +87,7 @@ def main(argv: list[str] | None = None) -> None:
     """
     args = parse_arguments(argv)
     cfg = arguments.load_config(args)
-    found = list(sources(cfg[f'{args.split}_dataloader'].dataset))
+    found = list(dataset_sources(cfg[f'{args.split}_dataloader'].dataset))
     if not found:
         raise InputError(f'{args.config} has no COCO or VOC data set in {args.split}_dataloader')
     if sum([show(source, args) for source in found]):

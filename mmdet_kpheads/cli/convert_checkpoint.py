@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..compat.checkpoint_loading import load_from_local
 from ..convert import convert
-from ..data.config_sources import sources
+from ..data.dataset_sources import dataset_sources
 from ..errors import InputError, listed
 from . import arguments
 
@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> None:
     check_fit(MODELS.build(cfg.model), converted.weights, args.config)
     out = Path(args.out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    classes = next(source.classes for source in sources(cfg.test_dataloader.dataset))
+    classes = next(source.classes for source in dataset_sources(cfg.test_dataloader.dataset))
     meta = {'dataset_meta': {'classes': classes}, 'converted_from': converted.source}
     torch.save({'meta': meta, 'state_dict': converted.weights}, out)
     print(f'every parameter of {args.config} is set; written to {out}')

@@ -15,8 +15,8 @@ from ..compat.config_bases import configs_root
 from ..data.annotations import read_coco
 from ..data.digits import CLASSES, IMAGE_FOLDER, write_digits
 from ..data.visualization import (
+    GROUND_TRUTH_COLOR,
     PREDICTION_COLOR,
-    TRUTH_COLOR,
     draw_boxes,
     montage,
     read_enlarged,
@@ -68,7 +68,7 @@ def draw_predictions(predictions: list[dict], folder: Path, data: Path) -> Path:
             for label, score in zip(found['labels'][kept], found['scores'][kept], strict=True)
         ]
         pixels, factor = read_enlarged(image.path)
-        left = draw_boxes(pixels, np.array(image.boxes) * factor, image.names, TRUTH_COLOR)
+        left = draw_boxes(pixels, np.array(image.boxes) * factor, image.names, GROUND_TRUTH_COLOR)
         right = draw_boxes(pixels, found['bboxes'][kept].numpy() * factor, captions, PREDICTION_COLOR)
         pictures.append(side_by_side(left, right))
         cv2.imwrite(str(folder / f'{image.path.stem}.png'), pictures[-1])

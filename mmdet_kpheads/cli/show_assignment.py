@@ -15,7 +15,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from torch import Tensor
 
-from ..data.visualization import FONT, FONT_SCALE, TRUTH_COLOR, blend, colors, draw_boxes, montage, side_by_side
+from ..data.visualization import FONT, FONT_SCALE, GROUND_TRUTH_COLOR, blend, colors, draw_boxes, montage, side_by_side
 from ..errors import InputError
 from ..functional.center_prior import log_center_prior
 from ..heads import AutoAssignHead, CenterPrior
@@ -71,14 +71,14 @@ def draw_weights(
     factor = max(1, round(MIN_WIDTH_PX / image.shape[1]))
     large = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
     boxes = np.array(instances.bboxes.tolist(), dtype=float).reshape(-1, 4) * factor
-    picture = draw_boxes(large, boxes, [classes[label] for label in instances.labels], TRUTH_COLOR)
+    picture = draw_boxes(large, boxes, [classes[label] for label in instances.labels], GROUND_TRUTH_COLOR)
     for number, (level, stride) in enumerate(zip(levels, strides, strict=True)):
         side = stride * factor
         # a point is the corner of its cell: shown as the square around it
         weights = np.kron(level.numpy(), np.ones((side, side)))[side // 2 :, side // 2 :]
         weights = weights[: large.shape[0], : large.shape[1]]
         weights = np.pad(weights, [(0, full - part) for full, part in zip(large.shape[:2], weights.shape, strict=True)])
-        blended = draw_boxes(blend(large, weights), boxes, [''] * len(boxes), TRUTH_COLOR)
+        blended = draw_boxes(blend(large, weights), boxes, [''] * len(boxes), GROUND_TRUTH_COLOR)
         cv2.putText(blended, f'level {number}', (4, 16), FONT, FONT_SCALE, WHITE, 1, cv2.LINE_AA)
         picture = side_by_side(picture, blended)
     return picture

@@ -64,7 +64,7 @@ def check_inputs(cfg: Config) -> None:
         loader: Any = cfg.get(f'{split}_dataloader')
         if loader:
             truths = require_readable(loader.dataset)
-            print(*(f'{split}: {len(truth.images)} images in {truth.source}' for truth in truths), sep='\n')
+            print(*(f'{split}: {len(truth.images)} images in {truth.path}' for truth in truths), sep='\n')
     arguments.require_checkpoints(cfg.model)
 
 

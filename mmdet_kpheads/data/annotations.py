@@ -1,4 +1,4 @@
-"""Ground truth as it is written in COCO and VOC files, before any filter of a data set class.
+"""Ground truth as written in COCO and VOC files, before any filter of a dataset class.
 
 Boxes are [x1, y1, x2, y2] in pixels of the image file.
 """
@@ -11,12 +11,11 @@ from xml.etree import ElementTree
 
 from ..errors import InputError
 
-COCO_LISTS = ('images', 'annotations', 'categories')
 VOC_CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
 
 
 @dataclass
-class ImageTruth:
+class AnnotatedImage:
     """One image file with its size (width, height) and its objects."""
 
     path: Path
@@ -26,67 +25,67 @@ class ImageTruth:
 
 
 @dataclass
-class Truth:
-    """One annotation file: the class names it declares (COCO) or uses (VOC), and its images."""
+class AnnotationFile:
+    """A COCO file or a VOC image list: the classes it declares (COCO) or uses (VOC), and its images."""
 
-    source: Path
+    path: Path
     classes: tuple[str, ...]
-    images: list[ImageTruth]
+    images: list[AnnotatedImage]
 
 
-def read_coco(annotation_file: Path, image_folder: Path) -> Truth:
+def read_coco(path: Path, image_folder: Path) -> AnnotationFile:
     """Read a COCO file.
 
     Args:
-        annotation_file: The JSON file.
-        image_folder: What its ``file_name`` entries are relative to.
+        path: The JSON file.
+        image_folder: Folder that ``file_name`` entries are relative to.
 
     Raises:
-        InputError: If the file is missing, broken or not a COCO detection file; the message names the place.
+        InputError: If the file is missing, broken or not a COCO detection file; the message locates the error.
     """
-    content = _read_json(annotation_file)
+    content = _read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get('images'), list):
-        raise InputError(f"{annotation_file} is no COCO file: it has no list 'images'")
-    for key in COCO_LISTS[1:]:
+        raise InputError(f"{path} is not a COCO file: it has no list 'images'")
+    for key in ('annotations', 'categories'):
         if not isinstance(content.setdefault(key, []), list):
-            raise InputError(f'{annotation_file} is no COCO file: {key!r} is no list')
+            raise InputError(f'{path} is not a COCO file: {key!r} is not a list')
     try:
         names = {category['id']: category['name'] for category in content['categories']}
         images = {
-            image['id']: ImageTruth(image_folder / image['file_name'], (image['width'], image['height']))
+            image['id']: AnnotatedImage(image_folder / image['file_name'], (image['width'], image['height']))
             for image in content['images']
         }
     except (KeyError, TypeError) as error:
-        raise InputError(f'{annotation_file}: an image or category lacks {error}') from error
+        raise InputError(f'{path}: an image or category lacks {error}') from error
     for annotation in content['annotations']:
-        _add_coco_object(annotation, images, names, annotation_file)
-    return Truth(annotation_file, tuple(names.values()), list(images.values()))
+        _add_coco_object(annotation, images, names, path)
+    return AnnotationFile(path, tuple(names.values()), list(images.values()))
 
 
-def read_voc(list_file: Path, image_folder: Path, xml_folder: Path) -> Truth:
-    """Read the VOC annotations of the images that a list names.
+def read_voc(path: Path, image_folder: Path, xml_folder: Path) -> AnnotationFile:
+    """Read the VOC annotations of the images in a list.
 
     Args:
-        list_file: One image name a line, such as ``ImageSets/Main/train.txt``.
+        path: List with one image name per line, such as ``ImageSets/Main/train.txt``.
         image_folder: Folder of the ``.jpg`` files.
         xml_folder: Folder of the ``.xml`` files.
 
     Raises:
         InputError: If the list or an annotation is missing or broken; the message names the file.
     """
-    names = _read_text(list_file, 'image list').split()
+    names = _read_text(path, 'image list').split()
     images = [_read_xml(xml_folder / f'{name}.xml', image_folder / f'{name}.jpg') for name in names]
     used = dict.fromkeys(name for image in images for name in image.names)
-    return Truth(list_file, tuple(used), images)
+    return AnnotationFile(path, tuple(used), images)
 
 
-def _read_text(path: Path, what: str) -> str:
+def _read_text(path: Path, kind: str) -> str:
     if not path.is_file():
-        raise InputError(f'{what} not found: {path}')
+        raise InputError(f'{kind} not found: {path}')
     try:
         return path.read_text(encoding='utf-8')
     except UnicodeDecodeError as error:
-        raise InputError(f'{path} is no text file: {error}') from error
+        raise InputError(f'{path} is not a text file: {error}') from error
 
 
 def _read_json(path: Path) -> Any:
@@ -96,33 +95,33 @@ def _read_json(path: Path) -> Any:
         raise InputError(f'broken JSON in {path}, line {error.lineno}, column {error.colno}: {error.msg}') from error
 
 
-def _add_coco_object(annotation: Any, images: dict, names: dict, source: Path) -> None:
+def _add_coco_object(annotation: Any, images: dict, names: dict, path: Path) -> None:
     try:
-        _ = annotation['id'], annotation['area']  # CocoDataset reads both
+        _ = annotation['id'], annotation['area']  # required by CocoDataset
         image, name = images[annotation['image_id']], names[annotation['category_id']]
         x, y, width, height = (float(value) for value in annotation['bbox'])
     except (KeyError, TypeError, ValueError) as error:
-        what = annotation.get('id', annotation) if isinstance(annotation, dict) else annotation
+        identifier = annotation.get('id', annotation) if isinstance(annotation, dict) else annotation
         raise InputError(
-            f'{source}: annotation {what} needs id, area, image_id of an image, category_id of a category '
-            f'and a bbox of four numbers, but lacks or has wrong: {error}'
+            f'{path}: annotation {identifier} needs an id, an area, the image_id of an image, the category_id of a '
+            f'category and a bbox of four numbers; missing or invalid: {error}'
         ) from error
     image.boxes.append([x, y, x + width, y + height])
     image.names.append(name)
 
 
-def _read_xml(path: Path, image_path: Path) -> ImageTruth:
+def _read_xml(path: Path, image_path: Path) -> AnnotatedImage:
     try:
-        root = ElementTree.fromstring(_read_text(path, 'annotation file'))  # noqa: S314  (as mmdet reads it)
+        root = ElementTree.fromstring(_read_text(path, 'annotation file'))  # noqa: S314  (mmdet uses the same parser)
     except ElementTree.ParseError as error:
         raise InputError(f'broken XML in {path}: {error}') from error
     try:
         width, height = (int(root.findtext(f'size/{key}', '0')) for key in ('width', 'height'))
-        image = ImageTruth(image_path, (width, height))
+        image = AnnotatedImage(image_path, (width, height))
         for item in root.iter('object'):
             corners = [item.findtext(f'bndbox/{key}', '') for key in VOC_CORNERS]
             image.boxes.append([float(corner) - 1 for corner in corners])
             image.names.append(item.findtext('name', '').strip())
     except ValueError as error:
-        raise InputError(f'{path}: size and bndbox need numbers: {error}') from error
+        raise InputError(f'{path}: size and bndbox must be numbers: {error}') from error
     return image

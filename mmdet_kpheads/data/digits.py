@@ -1,8 +1,8 @@
-"""A small real data set to try the package with: handwritten digits on photographs.
+"""A small dataset of real images for demos and tests: handwritten digits on photos.
 
-Material: the 1,797 scanned digits of scikit-learn's ``load_digits`` (UCI, CC BY 4.0) and its two sample
-photographs (CC BY). Training and validation share neither a digit nor a pixel of background.
-Boxes are [x1, y1, x2, y2] in pixels, x2 and y2 exclusive, tight on the ink.
+It uses the 1,797 scanned digits of scikit-learn's ``load_digits`` (UCI, CC BY 4.0) and its two sample photos (CC BY).
+Training and validation share neither a digit nor a background pixel.
+Boxes are [x1, y1, x2, y2] in pixels, tight around the ink; x2 and y2 are exclusive.
 """
 
 import json
@@ -17,53 +17,53 @@ import numpy as np
 CLASSES = ('zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine')
 VOC_FOLDER = 'VOC2007'
 IMAGE_FOLDER = f'{VOC_FOLDER}/JPEGImages'
-TRAIN_SHARE = 0.75  # of the digits, and of the width of each photograph
-HEIGHTS_PX = (28, 60)  # of a drawn digit, before the trim to its ink
+TRAIN_FRACTION = 0.75  # of the digits, and of the width of each photo
+HEIGHTS_PX = (28, 60)  # of a drawn digit, before it is cropped to its ink
 OPACITY = (0.75, 1.0)
-INK_THRESHOLD = 0.25  # opacity from which a pixel belongs to the box
-MAX_IOU = 0.1  # between two digits of one image
-PLACE_TRIES = 30
+INK_THRESHOLD = 0.25  # minimum opacity of pixels inside the box
+MAX_IOU = 0.1  # between two digits of an image
+PLACEMENT_TRIES = 30
 JPEG_QUALITY = 95
 
 
 @dataclass
-class Material:
-    """What a split is drawn from: digits (D, 8, 8) in [0, 1], their labels (D,) and pieces of photographs."""
+class SourceImages:
+    """Source images of a split: digits (D, 8, 8) in [0, 1], their labels (D,) and crops of photos."""
 
     digits: np.ndarray
     labels: np.ndarray
-    photographs: list[np.ndarray]
+    photos: list[np.ndarray]
 
 
 @dataclass
-class Picture:
+class DigitImage:
     """One image (H, W, 3) BGR with its boxes (N, 4) and labels (N,)."""
 
-    image: np.ndarray
+    pixels: np.ndarray
     boxes: np.ndarray
     labels: np.ndarray
 
 
-def load_material(seed: int) -> tuple[Material, Material]:
-    """Split digits and photographs into what training and what validation is drawn from."""
+def load_source_images(seed: int) -> tuple[SourceImages, SourceImages]:
+    """Split the digits and photos into training and validation."""
     from sklearn.datasets import load_digits, load_sample_images
 
     data = load_digits()
     order = np.random.default_rng(seed).permutation(len(data.images))
-    cut = int(len(order) * TRAIN_SHARE)
-    photographs = [np.ascontiguousarray(image[..., ::-1]) for image in load_sample_images().images]
-    columns = [int(image.shape[1] * TRAIN_SHARE) for image in photographs]
-    train = [image[:, :column] for image, column in zip(photographs, columns, strict=True)]
-    val = [image[:, column:] for image, column in zip(photographs, columns, strict=True)]
+    cut = int(len(order) * TRAIN_FRACTION)
+    photos = [np.ascontiguousarray(image[..., ::-1]) for image in load_sample_images().images]
+    columns = [int(image.shape[1] * TRAIN_FRACTION) for image in photos]
+    train = [image[:, :column] for image, column in zip(photos, columns, strict=True)]
+    val = [image[:, column:] for image, column in zip(photos, columns, strict=True)]
     digits = data.images.astype(np.float32) / data.images.max()
     return (
-        Material(digits[order[:cut]], data.target[order[:cut]], train),
-        Material(digits[order[cut:]], data.target[order[cut:]], val),
+        SourceImages(digits[order[:cut]], data.target[order[:cut]], train),
+        SourceImages(digits[order[cut:]], data.target[order[cut:]], val),
     )
 
 
 def draw_digit(digit: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Enlarge an 8 x 8 scan to a smooth opacity mask (h, w) in [0, 1], cut to its ink."""
+    """Enlarge an 8 x 8 scan to a smooth opacity mask (h, w) in [0, 1], cropped to its ink."""
     height = int(rng.integers(*HEIGHTS_PX, endpoint=True))
     width = max(8, int(height * rng.uniform(0.7, 1.0)))
     opacity = cv2.resize(digit, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 1)
@@ -72,7 +72,7 @@ def draw_digit(digit: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def overlaps(box: np.ndarray, others: Sequence[np.ndarray]) -> bool:
-    """Whether a box has an IoU above ``MAX_IOU`` with any of the others."""
+    """Return whether the IoU of a box with any other box exceeds ``MAX_IOU``."""
     for other in others:
         sides = np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2])
         inter = sides.clip(0).prod()
@@ -83,9 +83,9 @@ def overlaps(box: np.ndarray, others: Sequence[np.ndarray]) -> bool:
 
 
 def place(mask: np.ndarray, size: int, others: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray | None:
-    """Find a free box for a mask, one pixel away from the border, or None after ``PLACE_TRIES`` tries."""
+    """Find a free box for a mask, at least one pixel from the border; None after ``PLACEMENT_TRIES`` tries."""
     height, width = mask.shape
-    for _ in range(PLACE_TRIES):
+    for _ in range(PLACEMENT_TRIES):
         x, y = rng.integers(1, size - width), rng.integers(1, size - height)
         box = np.array([x, y, x + width, y + height])
         if not overlaps(box, others):
@@ -93,39 +93,39 @@ def place(mask: np.ndarray, size: int, others: Sequence[np.ndarray], rng: np.ran
     return None
 
 
-def draw_picture(material: Material, size: int, objects: int, rng: np.random.Generator) -> Picture:
-    """Draw ``objects`` digits (fewer where they find no room) onto a crop of a photograph."""
-    photograph = material.photographs[rng.integers(len(material.photographs))]
-    top, left = (int(rng.integers(side - size + 1)) for side in photograph.shape[:2])
-    canvas = photograph[top : top + size, left : left + size].astype(np.float32)
+def draw_image(source: SourceImages, size: int, objects: int, rng: np.random.Generator) -> DigitImage:
+    """Draw up to ``objects`` digits, as many as fit, onto a crop of a photo."""
+    photo = source.photos[rng.integers(len(source.photos))]
+    top, left = (int(rng.integers(side - size + 1)) for side in photo.shape[:2])
+    canvas = photo[top : top + size, left : left + size].astype(np.float32)
     boxes: list[np.ndarray] = []
     labels: list[int] = []
-    for index in rng.integers(len(material.digits), size=objects):
-        mask = draw_digit(material.digits[index], rng)
+    for index in rng.integers(len(source.digits), size=objects):
+        mask = draw_digit(source.digits[index], rng)
         box = place(mask, size, boxes, rng)
         if box is None:
             continue
         paint(canvas[box[1] : box[3], box[0] : box[2]], mask, rng)
         boxes.append(box)
-        labels.append(int(material.labels[index]))
-    return Picture(canvas.round().astype(np.uint8), np.stack(boxes), np.array(labels))
+        labels.append(int(source.labels[index]))
+    return DigitImage(canvas.round().astype(np.uint8), np.stack(boxes), np.array(labels))
 
 
 def paint(patch: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> None:
-    """Blend ink into a patch (h, w, 3) in place: light ink on dark ground or the reverse, contrast varied."""
+    """Blend ink into a patch (h, w, 3) in place: light ink on a dark background or vice versa, at random contrast."""
     light = patch.mean() < 128
     ink = 255 * rng.uniform(0.85, 1.0, 3) if light else 255 * rng.uniform(0.0, 0.15, 3)
     patch += (ink - patch) * (mask * rng.uniform(*OPACITY))[..., None]
 
 
-def voc_tree(name: str, picture: Picture) -> ElementTree.ElementTree:
-    """VOC annotation of a picture; corners are 1-based, so that minus one gives the COCO corners."""
+def voc_tree(name: str, image: DigitImage) -> ElementTree.ElementTree:
+    """Build the VOC annotation of an image; its corners are 1-based, the COCO corners plus one."""
     root = ElementTree.Element('annotation')
     ElementTree.SubElement(root, 'filename').text = f'{name}.jpg'
     size = ElementTree.SubElement(root, 'size')
-    for key, value in zip(('height', 'width', 'depth'), picture.image.shape, strict=True):
+    for key, value in zip(('height', 'width', 'depth'), image.pixels.shape, strict=True):
         ElementTree.SubElement(size, key).text = str(value)
-    for box, label in zip(picture.boxes, picture.labels, strict=True):
+    for box, label in zip(image.boxes, image.labels, strict=True):
         item = ElementTree.SubElement(root, 'object')
         ElementTree.SubElement(item, 'name').text = CLASSES[label]
         ElementTree.SubElement(item, 'difficult').text = '0'
@@ -135,14 +135,14 @@ def voc_tree(name: str, picture: Picture) -> ElementTree.ElementTree:
     return ElementTree.ElementTree(root)
 
 
-def coco_dict(names: Sequence[str], pictures: Sequence[Picture]) -> dict:
-    """COCO annotation of a split."""
-    images: list[dict] = []
+def coco_dict(names: Sequence[str], images: Sequence[DigitImage]) -> dict:
+    """Build the COCO annotations of a split."""
+    entries: list[dict] = []
     annotations: list[dict] = []
-    for image_id, (name, picture) in enumerate(zip(names, pictures, strict=True), 1):
-        height, width = picture.image.shape[:2]
-        images.append({'id': image_id, 'file_name': f'{name}.jpg', 'height': height, 'width': width})
-        for (x1, y1, x2, y2), label in zip(picture.boxes.tolist(), picture.labels.tolist(), strict=True):
+    for image_id, (name, image) in enumerate(zip(names, images, strict=True), 1):
+        height, width = image.pixels.shape[:2]
+        entries.append({'id': image_id, 'file_name': f'{name}.jpg', 'height': height, 'width': width})
+        for (x1, y1, x2, y2), label in zip(image.boxes.tolist(), image.labels.tolist(), strict=True):
             w, h = x2 - x1, y2 - y1
             annotations.append(
                 {
@@ -155,44 +155,43 @@ def coco_dict(names: Sequence[str], pictures: Sequence[Picture]) -> dict:
                 }
             )
     categories = [{'id': label + 1, 'name': name} for label, name in enumerate(CLASSES)]
-    return {'images': images, 'annotations': annotations, 'categories': categories}
+    return {'images': entries, 'annotations': annotations, 'categories': categories}
 
 
-def write_split(root: Path, split: str, pictures: Sequence[Picture]) -> None:
-    """Write images, VOC annotations and the COCO file of a split."""
-    names = [f'{split}_{index:05d}' for index in range(len(pictures))]
+def write_split(root: Path, split: str, images: Sequence[DigitImage]) -> None:
+    """Write the images, VOC annotations and COCO file of a split."""
+    names = [f'{split}_{index:05d}' for index in range(len(images))]
     folders = {key: root / VOC_FOLDER / key for key in ('JPEGImages', 'Annotations', 'ImageSets/Main')}
     for folder in (*folders.values(), root / 'annotations'):
         folder.mkdir(parents=True, exist_ok=True)
-    for name, picture in zip(names, pictures, strict=True):
+    for name, image in zip(names, images, strict=True):
         path = folders['JPEGImages'] / f'{name}.jpg'
-        cv2.imwrite(str(path), picture.image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-        voc_tree(name, picture).write(folders['Annotations'] / f'{name}.xml')
+        cv2.imwrite(str(path), image.pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        voc_tree(name, image).write(folders['Annotations'] / f'{name}.xml')
     (folders['ImageSets/Main'] / f'{split}.txt').write_text('\n'.join(names) + '\n')
-    (root / 'annotations' / f'{split}.json').write_text(json.dumps(coco_dict(names, pictures)))
+    (root / 'annotations' / f'{split}.json').write_text(json.dumps(coco_dict(names, images)))
 
 
 def write_digits(
     root: Path | str,
-    num_train: int = 3000,
-    num_val: int = 300,
+    num_train: int,
+    num_val: int,
     objects: int | None = None,
     size: int = 128,
     seed: int = 0,
 ) -> None:
-    """Write the data set in COCO format (``annotations/*.json``) and in VOC2007 layout, sharing the images.
+    """Write the dataset in COCO format (``annotations/*.json``) and in VOC2007 layout, with shared images.
 
     Args:
-        root: Folder to write to.
+        root: Output folder.
         num_train: Number of training images.
         num_val: Number of validation images.
-        objects: Digits in each image; by default 1 to 5.
+        objects: Digits per image; None for 1 to 5.
         size: Side of the square images in pixels.
-        seed: The same seed gives the same files.
+        seed: Random seed; equal seeds write equal files.
     """
-    splits = ('train', 'val')
-    counts = (num_train, num_val)
-    for index, (split, count, material) in enumerate(zip(splits, counts, load_material(seed), strict=True)):
+    splits = zip(('train', 'val'), (num_train, num_val), load_source_images(seed), strict=True)
+    for index, (split, count, source) in enumerate(splits):
         rng = np.random.default_rng((seed, index))
         numbers = [objects or int(rng.integers(1, 6)) for _ in range(count)]
-        write_split(Path(root), split, [draw_picture(material, size, number, rng) for number in numbers])
+        write_split(Path(root), split, [draw_image(source, size, number, rng) for number in numbers])

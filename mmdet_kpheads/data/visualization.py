@@ -1,4 +1,4 @@
-"""Boxes drawn into images, truth and predictions side by side.
+"""Draws boxes and maps into images and arranges images side by side.
 
 Images are (H, W, 3) uint8 BGR; boxes are [x1, y1, x2, y2] in their pixels.
 """
@@ -9,32 +9,32 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-TRUTH_COLOR = (80, 220, 80)
+GROUND_TRUTH_COLOR = (80, 220, 80)
 PREDICTION_COLOR = (60, 140, 255)
 GAP_PX = 4
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 FONT_SCALE = 0.45
-OVERLAY = 0.55  # share of a map in a picture
-MIN_SIDE_PX = 384  # smaller images are enlarged, so that captions can be read
+MAP_OPACITY = 0.55
+MIN_IMAGE_SIDE_PX = 384  # keeps captions legible
 
 
 def read_enlarged(path: Path | str) -> tuple[np.ndarray, float]:
-    """Read an image, enlarged by a whole factor if it is small; gives the factor too.
+    """Read an image and enlarge a small one by an integer factor; returns the image and the factor.
 
     Raises:
-        FileNotFoundError: If it cannot be read.
+        FileNotFoundError: If the image cannot be read.
     """
     image = cv2.imread(str(path))
     if image is None:
         raise FileNotFoundError(f'{path} cannot be read as an image')
-    factor = max(1, round(MIN_SIDE_PX / min(image.shape[:2])))
+    factor = max(1, round(MIN_IMAGE_SIDE_PX / min(image.shape[:2])))
     return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC), float(factor)
 
 
 def draw_boxes(
     image: np.ndarray, boxes: np.ndarray, captions: Sequence[str], color: tuple[int, int, int]
 ) -> np.ndarray:
-    """Draw boxes (N, 4) with their captions into a copy of an image; what is not finite is left out."""
+    """Draw boxes (N, 4) with captions into a copy of an image; boxes that are not finite are skipped."""
     canvas = image.copy()
     for box, caption in zip(boxes, captions, strict=True):
         if not np.isfinite(box).all():
@@ -51,31 +51,31 @@ def draw_boxes(
 
 
 def colors(values: np.ndarray) -> np.ndarray:
-    """Values in [0, 1] as BGR."""
-    picture: np.ndarray = cv2.applyColorMap((values.clip(0, 1) * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
-    return picture
+    """Color a map (h, w) of values in [0, 1]."""
+    colored: np.ndarray = cv2.applyColorMap((values.clip(0, 1) * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    return colored
 
 
-def blend(image: np.ndarray, values: np.ndarray, share: float = OVERLAY) -> np.ndarray:
-    """An image under the colors of a map (h, w) in [0, 1], whose cells are enlarged to the image as squares."""
+def blend(image: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Overlay an image with a map (h, w) of values in [0, 1], enlarged to the image without interpolation."""
     height, width = image.shape[:2]
-    squares = cv2.resize(values.astype(np.float32), (width, height), interpolation=cv2.INTER_NEAREST)
-    blended: np.ndarray = cv2.addWeighted(image, 1 - share, colors(squares), share, 0)
+    enlarged = cv2.resize(values.astype(np.float32), (width, height), interpolation=cv2.INTER_NEAREST)
+    blended: np.ndarray = cv2.addWeighted(image, 1 - MAP_OPACITY, colors(enlarged), MAP_OPACITY, 0)
     return blended
 
 
 def side_by_side(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Put two images of one height next to each other."""
+    """Place two images of the same height next to each other."""
     return np.hstack([left, np.full((left.shape[0], GAP_PX, 3), 255, np.uint8), right])
 
 
-def montage(pictures: Sequence[np.ndarray], columns: int) -> np.ndarray:
-    """Arrange pictures of one size in a grid; the last row may have white places."""
-    height, width = pictures[0].shape[:2]
-    rows = -(-len(pictures) // columns)
+def montage(images: Sequence[np.ndarray], columns: int) -> np.ndarray:
+    """Arrange images of the same size in a grid on a white background."""
+    height, width = images[0].shape[:2]
+    rows = -(-len(images) // columns)
     sheet = np.full((rows * (height + 2 * GAP_PX), columns * (width + 2 * GAP_PX), 3), 255, np.uint8)
-    for index, picture in enumerate(pictures):
+    for index, image in enumerate(images):
         top = index // columns * (height + 2 * GAP_PX) + GAP_PX
         left = index % columns * (width + 2 * GAP_PX) + GAP_PX
-        sheet[top : top + height, left : left + width] = picture
+        sheet[top : top + height, left : left + width] = image
     return sheet

@@ -15,7 +15,7 @@ from mmengine.config import Config
 
 from mmdet_kpheads.cli import check_dataset, demo, make_digits, show_assignment, test, train
 from mmdet_kpheads.compat.config_bases import configs_root
-from mmdet_kpheads.data.annotations import ImageTruth
+from mmdet_kpheads.data.annotations import AnnotatedImage
 from mmdet_kpheads.data.digits import CLASSES
 from mmdet_kpheads.errors import InputError
 
@@ -170,7 +170,9 @@ def test_check_dataset_counts_and_draws(capsys):
 
 
 def test_target_map_is_one_at_each_center_and_follows_the_size():
-    image = ImageTruth(Path('x.jpg'), (64, 32), [[8, 8, 24, 24], [40, 4, 56, 20], [float('nan'), 0, 1, 1]], list('abc'))
+    image = AnnotatedImage(
+        Path('x.jpg'), (64, 32), [[8, 8, 24, 24], [40, 4, 56, 20], [float('nan'), 0, 1, 1]], list('abc')
+    )
     for longer_side, scale in ((None, 1), (128, 2)):
         heat = check_dataset.target_map(image, 4, longer_side)
         assert heat.shape == (8 * scale, 16 * scale) and heat.max() == 1

@@ -1,4 +1,4 @@
-"""Each fault of a data set is named, with the file that it is in."""
+"""Each problem of a dataset is reported with its file."""
 
 import json
 from pathlib import Path
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mmdet_kpheads.data import check
-from mmdet_kpheads.data.annotations import ImageTruth, Truth, read_coco, read_voc
-from mmdet_kpheads.data.config_sources import class_tuple, sources
+from mmdet_kpheads.data.annotations import AnnotatedImage, AnnotationFile, read_coco, read_voc
+from mmdet_kpheads.data.dataset_sources import class_tuple, dataset_sources
 from mmdet_kpheads.errors import InputError
 
 XML = """<annotation><size><width>100</width><height>80</height></size>
@@ -50,13 +50,13 @@ def write_voc(folder, name='cat', x='11', text=None):
     return {'type': 'XMLDataset', 'data_root': str(folder), 'ann_file': 'list.txt', 'metainfo': meta}
 
 
-def test_sound_data_passes(tmp_path):
-    (truth,) = check.require_readable(write_coco(tmp_path))
-    assert truth.images[0].boxes == [[10, 10, 50, 40]] and truth.images[0].names == ['cat']
-    assert not list(check.faults(truth, ('cat', 'dog'))) and not list(check.file_faults(truth))
+def test_valid_dataset_passes(tmp_path):
+    (found,) = check.require_readable(write_coco(tmp_path))
+    assert found.images[0].boxes == [[10, 10, 50, 40]] and found.images[0].names == ['cat']
+    assert not list(check.problems(found, ('cat', 'dog'))) and not list(check.image_file_problems(found))
 
 
-def test_coco_and_voc_give_the_same_boxes(tmp_path):
+def test_coco_and_voc_have_the_same_boxes(tmp_path):
     (tmp_path / 'coco').mkdir(), (tmp_path / 'voc').mkdir()
     (coco,) = check.require_readable(write_coco(tmp_path / 'coco'))
     (voc,) = check.require_readable(write_voc(tmp_path / 'voc'))
@@ -68,21 +68,21 @@ def test_missing_annotation_file(tmp_path):
         check.require_readable(coco_cfg(tmp_path))
 
 
-def test_broken_json_names_file_and_place(tmp_path):
+def test_broken_json_is_reported_with_file_and_position(tmp_path):
     (tmp_path / 'a.json').write_text('{"images": [],\n "annotations": [}')
     with pytest.raises(InputError, match=r'broken JSON in .*a\.json, line 2, column 18'):
         check.require_readable(coco_cfg(tmp_path))
 
 
 @pytest.mark.parametrize('text', ['[]', '{}', '{"images": 3}', '{"images": [], "annotations": 3}'])
-def test_json_that_is_no_coco_file(tmp_path, text):
+def test_other_json_is_not_a_coco_file(tmp_path, text):
     (tmp_path / 'a.json').write_text(text)
-    with pytest.raises(InputError, match=r'a\.json is no COCO file'):
+    with pytest.raises(InputError, match=r'a\.json is not a COCO file'):
         check.require_readable(coco_cfg(tmp_path))
 
 
 def test_no_images_or_no_annotations(tmp_path):
-    with pytest.raises(InputError, match='names no images'):
+    with pytest.raises(InputError, match='lists no images'):
         check.require_readable(write_coco(tmp_path, annotations=[], images=0))
     with pytest.raises(InputError, match='have no annotations'):
         check.require_readable(write_coco(tmp_path, annotations=[]))
@@ -91,7 +91,7 @@ def test_no_images_or_no_annotations(tmp_path):
 @pytest.mark.parametrize(
     'change', [{'image_id': 7}, {'category_id': 7}, {'bbox': [1, 2, 3]}, {'bbox': None}, {'bbox': ['a', 1, 2, 3]}]
 )
-def test_annotation_that_points_nowhere(tmp_path, change):
+def test_invalid_annotation(tmp_path, change):
     with pytest.raises(InputError, match=r'a\.json: annotation 1 needs'):
         check.require_readable(write_coco(tmp_path, annotations=[change]))
 
@@ -101,7 +101,7 @@ def test_annotation_without_area(tmp_path):
     content = json.loads((tmp_path / 'a.json').read_text())
     del content['annotations'][0]['area']
     (tmp_path / 'a.json').write_text(json.dumps(content))
-    with pytest.raises(InputError, match="lacks or has wrong: 'area'"):
+    with pytest.raises(InputError, match="missing or invalid: 'area'"):
         check.require_readable(coco_cfg(tmp_path))
 
 
@@ -118,31 +118,32 @@ def test_wrong_class_names_are_listed_on_both_sides(tmp_path):
         check.require_readable(coco_cfg(tmp_path, ('cat', 'Dog')))
 
 
-def test_subset_of_the_classes_is_fine(tmp_path):
+def test_subset_of_the_classes_is_accepted(tmp_path):
     write_coco(tmp_path)
     assert check.require_readable(coco_cfg(tmp_path, ('cat',)))
 
 
-def test_one_string_is_no_tuple_of_classes(tmp_path):
+def test_classes_as_one_string_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"the string 'ship', .* classes = \('ship',\)"):
         class_tuple('ship')
     (tmp_path / 'names.txt').write_text('cat\ndog\n')
-    assert class_tuple(str(tmp_path / 'names.txt')) == ('cat', 'dog')  # as mmengine reads it
+    assert class_tuple(str(tmp_path / 'names.txt')) == ('cat', 'dog')  # mmengine accepts a file of names
 
 
-def test_wrappers_are_looked_into(tmp_path):
+def test_wrapped_datasets_are_found(tmp_path):
     inner = coco_cfg(tmp_path)
     wrapped = {'type': 'RepeatDataset', 'dataset': {'type': 'ConcatDataset', 'datasets': [inner, inner]}}
-    assert [source.path('a.json') for source in sources(wrapped)] == [tmp_path / 'a.json'] * 2
+    assert [source.path('a.json') for source in dataset_sources(wrapped)] == [tmp_path / 'a.json'] * 2
 
 
-def test_other_formats_and_other_storage_are_left_out(tmp_path):
+def test_other_formats_and_remote_files_are_skipped(tmp_path):
     remote = coco_cfg(tmp_path) | {'backend_args': {'backend': 'petrel'}}
-    assert not list(sources({'type': 'LVISV1Dataset', 'ann_file': 'x.json'})) and not list(sources(remote))
+    assert not list(dataset_sources({'type': 'LVISV1Dataset', 'ann_file': 'x.json'}))
+    assert not list(dataset_sources(remote))
 
 
-def test_class_names_default_to_those_of_the_data_set_class():
-    (source,) = sources({'type': 'VOCDataset', 'ann_file': 'x.txt'})
+def test_class_names_default_to_those_of_the_dataset_class():
+    (source,) = dataset_sources({'type': 'VOCDataset', 'ann_file': 'x.txt'})
     assert source.is_voc and len(source.classes) == 20
 
 
@@ -151,11 +152,11 @@ def test_voc_without_a_known_class(tmp_path):
         check.require_readable(write_voc(tmp_path, name='Cat'))
 
 
-def test_voc_counts_objects_of_unknown_classes(tmp_path):
+def test_objects_of_unknown_classes_are_counted(tmp_path):
     write_voc(tmp_path, name='horse')
-    truth = read_voc(tmp_path / 'list.txt', tmp_path / 'JPEGImages', tmp_path / 'Annotations')
-    assert check.class_counts(truth, ('cat',)) == {'cat': 0, 'horse': 1}
-    assert '  horse: 1 (not in the config)' in check.report(truth, ('cat',))
+    annotations = read_voc(tmp_path / 'list.txt', tmp_path / 'JPEGImages', tmp_path / 'Annotations')
+    assert check.class_counts(annotations, ('cat',)) == {'cat': 0, 'horse': 1}
+    assert '  horse: 1 (not in the config)' in check.report(annotations, ('cat',))
 
 
 @pytest.mark.parametrize(
@@ -165,13 +166,13 @@ def test_voc_counts_objects_of_unknown_classes(tmp_path):
         (XML.format(name='cat', x=''), r'a\.xml: .* numbers'),
     ],
 )
-def test_broken_xml_names_the_file(tmp_path, text, message):
+def test_broken_xml_is_reported_with_its_file(tmp_path, text, message):
     with pytest.raises(InputError, match=message):
         check.require_readable(write_voc(tmp_path, text=text))
 
 
 @pytest.mark.parametrize(
-    ('box', 'fault'),
+    ('box', 'problem'),
     [
         ([10, 10, 20, 20], None),
         ([0, 0, 100, 80], None),
@@ -183,37 +184,38 @@ def test_broken_xml_names_the_file(tmp_path, text, message):
         ([10, float('nan'), 20, 20], 'not finite'),
     ],
 )
-def test_each_fault_of_a_box_has_its_name(box, fault):
-    found = check.box_fault(box, (100, 80))
-    assert (found is None) if fault is None else (fault in str(found))
+def test_box_problems(box, problem):
+    found = check.box_problem(box, (100, 80))
+    assert (found is None) if problem is None else (problem in str(found))
 
 
-def test_report_names_every_fault_of_a_broken_data_set(tmp_path):
+def test_report_lists_every_problem(tmp_path):
     boxes = [[10, 10, -5, 5], [10, 10, 0, 5], [200, 10, 5, 5], [90, 10, 20, 5], [1, 1, 0.5, 9]]
     write_coco(tmp_path, annotations=[{'id': index, 'bbox': box} for index, box in enumerate(boxes, 1)])
     text = check.report(read_coco(tmp_path / 'a.json', tmp_path), ('dog',))
-    for fault in ('reversed', 'no area', 'outside', 'beyond', 'narrower', 'class is not in the config'):
-        assert fault in text
+    for problem in ('reversed', 'no area', 'outside', 'beyond', 'narrower', 'class is not in the config'):
+        assert problem in text
     assert '5 objects' in text and 'cat: 5 (not in the config)' in text and 'dog: 0' in text
 
 
-def test_objects_that_share_a_cell():
+def test_objects_in_one_cell():
     """Centers (10, 10) and (11, 11) are cell (2, 2) at stride 4; (12, 10) is cell (3, 2); the dog is another class."""
     boxes = [[0.0, 0.0, 20.0, 20.0], [1.0, 1.0, 21.0, 21.0], [2.0, 0.0, 22.0, 20.0], [0.0, 0.0, 20.0, 20.0]]
-    image = ImageTruth(Path('a.jpg'), (100, 80), boxes, ['cat', 'cat', 'cat', 'dog'])
-    assert check.shared_cells(image, stride=4) == 1
-    assert check.shared_cells(image, stride=4, longer_side=50) == 2  # at half the size all three are cell (1, 1)
-    truth = Truth(Path('a.json'), ('cat', 'dog'), [image])
-    assert '1 objects (25.00%) share class and center cell at stride 4' in check.report(truth, ('cat', 'dog'))
+    image = AnnotatedImage(Path('a.jpg'), (100, 80), boxes, ['cat', 'cat', 'cat', 'dog'])
+    assert check.count_shared_cells(image, stride=4) == 1
+    assert check.count_shared_cells(image, stride=4, longer_side=50) == 2  # at half the size all three are cell (1, 1)
+    annotations = AnnotationFile(Path('a.json'), ('cat', 'dog'), [image])
+    assert '1 objects (25.00%) share class and center cell at stride 4' in check.report(annotations, ('cat', 'dog'))
 
 
-def test_empty_image_and_wrong_size_are_named(tmp_path):
+def test_empty_and_unreadable_images_and_wrong_sizes_are_reported(tmp_path):
     cv2.imwrite(str(tmp_path / 'a.jpg'), np.zeros((80, 100, 3), np.uint8))
     (tmp_path / 'b.jpg').write_text('no image')
-    images = [ImageTruth(tmp_path / 'a.jpg', (10, 10)), ImageTruth(tmp_path / 'b.jpg', (10, 10))]
-    truth = Truth(tmp_path / 'a.json', (), images)
-    no_size = Truth(tmp_path / 'a.json', (), [ImageTruth(tmp_path / 'a.jpg', (0, 0), [[0, 0, 1, 1]], ['cat'])])
-    assert [kind for kind, _ in check.faults(no_size, ())] == ['image without a size']
-    assert [kind for kind, _ in check.faults(truth, ())] == ['image without objects'] * 2
-    first, second = check.file_faults(truth)
+    images = [AnnotatedImage(tmp_path / name, (10, 10)) for name in ('a.jpg', 'b.jpg')]
+    annotations = AnnotationFile(tmp_path / 'a.json', (), images)
+    sizeless = AnnotatedImage(tmp_path / 'a.jpg', (0, 0), [[0, 0, 1, 1]], ['cat'])
+    no_size = AnnotationFile(tmp_path / 'a.json', (), [sizeless])
+    assert [kind for kind, _ in check.problems(no_size, ())] == ['image without a size']
+    assert [kind for kind, _ in check.problems(annotations, ())] == ['image without objects'] * 2
+    first, second = check.image_file_problems(annotations)
     assert 'a.jpg is 100 x 80, but annotated as (10, 10)' in first and 'b.jpg cannot be read' in second

@@ -1,4 +1,4 @@
-"""The demo data: the same files in every run, tight boxes, nothing shared between training and validation."""
+"""The demo dataset is reproducible, has tight boxes and shares nothing between training and validation."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def files(path: Path) -> dict[str, bytes]:
     return {str(file.relative_to(path)): file.read_bytes() for file in sorted(path.rglob('*')) if file.is_file()}
 
 
-def test_one_seed_gives_the_same_files(folder, tmp_path):
+def test_equal_seeds_write_equal_files(folder, tmp_path):
     digits.write_digits(tmp_path / 'again', num_train=12, num_val=6)
     digits.write_digits(tmp_path / 'other', num_train=12, num_val=6, seed=1)
     assert files(tmp_path / 'again') == files(folder)
@@ -32,16 +32,16 @@ def test_one_seed_gives_the_same_files(folder, tmp_path):
 
 
 def test_training_and_validation_share_no_digit_and_no_background():
-    train, val = digits.load_material(seed=0)
+    train, val = digits.load_source_images(seed=0)
     assert len(train.digits) + len(val.digits) == 1797
-    # a scan may occur twice in the source; no entry is used in both, and each of the ten classes is in both
+    # scans may be duplicated in the source, but no entry is in both splits
     assert set(train.labels) == set(val.labels) == set(range(10))
-    whole = [left.shape[1] + right.shape[1] for left, right in zip(train.photographs, val.photographs, strict=True)]
-    assert whole == [640, 640]
+    widths = [left.shape[1] + right.shape[1] for left, right in zip(train.photos, val.photos, strict=True)]
+    assert widths == [640, 640]
 
 
 @pytest.mark.parametrize('split', ['train', 'val'])
-def test_boxes_lie_inside_and_have_area(folder, split):
+def test_boxes_are_inside_the_image_and_have_area(folder, split):
     content = json.loads((folder / f'annotations/{split}.json').read_text())
     sizes = {image['id']: (image['width'], image['height']) for image in content['images']}
     for annotation in content['annotations']:
@@ -52,14 +52,14 @@ def test_boxes_lie_inside_and_have_area(folder, split):
     assert {annotation['image_id'] for annotation in content['annotations']} == set(sizes)
 
 
-def test_box_is_tight_on_the_ink():
+def test_box_is_tight_around_the_ink():
     rng = np.random.default_rng(0)
-    digit = digits.load_material(seed=0)[0].digits[0]
+    digit = digits.load_source_images(seed=0)[0].digits[0]
     ink = digits.draw_digit(digit, rng) > digits.INK_THRESHOLD
     assert ink[0].any() and ink[-1].any() and ink[:, 0].any() and ink[:, -1].any()
 
 
-def test_few_digits_overlap(folder):
+def test_digits_do_not_overlap(folder):
     content = json.loads((folder / 'annotations/train.json').read_text())
     for image in content['images']:
         boxes = [a['bbox'] for a in content['annotations'] if a['image_id'] == image['id']]
@@ -67,13 +67,13 @@ def test_few_digits_overlap(folder):
         assert not any(digits.overlaps(box, corners[:index]) for index, box in enumerate(corners))
 
 
-def test_images_can_hold_one_object(tmp_path):
+def test_one_object_per_image(tmp_path):
     digits.write_digits(tmp_path, num_train=5, num_val=2, objects=1)
     content = json.loads((tmp_path / 'annotations/train.json').read_text())
     assert len(content['annotations']) == len(content['images']) == 5
 
 
-def test_coco_and_voc_say_the_same(folder):
+def test_coco_and_voc_annotations_agree(folder):
     shared = {'metainfo': {'classes': digits.CLASSES}, 'data_root': str(folder), 'pipeline': []}
     coco_prefix, voc_prefix = {'img': digits.IMAGE_FOLDER}, {'sub_data_root': digits.VOC_FOLDER}
     coco = DATASETS.build(dict(type='CocoDataset', ann_file='annotations/val.json', data_prefix=coco_prefix, **shared))

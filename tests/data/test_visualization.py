@@ -5,12 +5,12 @@ import pytest
 from mmdet_kpheads.data import visualization
 
 
-def test_boxes_are_drawn_where_they_are_and_bad_ones_left_out():
+def test_boxes_are_drawn_in_place_and_invalid_ones_skipped():
     image = np.zeros((100, 100, 3), np.uint8)
     boxes = np.array([[20, 40, 60, 80], [np.nan, 0, 1, 1]])
-    drawn = visualization.draw_boxes(image, boxes, ['cat', 'bad'], visualization.TRUTH_COLOR)
+    drawn = visualization.draw_boxes(image, boxes, ['cat', 'bad'], visualization.GROUND_TRUTH_COLOR)
     assert not image.any()
-    assert tuple(drawn[60, 20]) == tuple(drawn[80, 40]) == visualization.TRUTH_COLOR
+    assert tuple(drawn[60, 20]) == tuple(drawn[80, 40]) == visualization.GROUND_TRUTH_COLOR
     assert not drawn[60, 40].any() and not drawn[90:, 90:].any()
 
 
@@ -22,7 +22,7 @@ def test_small_images_are_enlarged(tmp_path):
         visualization.read_enlarged(tmp_path / 'b.png')
 
 
-def test_montage_places_pictures_in_rows():
+def test_montage_arranges_images_in_rows():
     tiles = [np.full((10, 12, 3), value, np.uint8) for value in (1, 2, 3)]
     gap = visualization.GAP_PX
     sheet = visualization.montage(tiles, columns=2)
