@@ -1,4 +1,4 @@
-"""Checks that run beside a training."""
+"""Hooks that check the data and the model during training, validation and test."""
 
 from .class_check_hook import ClassCheckHook
 from .ground_truth_check_hook import GroundTruthCheckHook

@@ -1,4 +1,4 @@
-"""Watches the labels and boxes that a training really sees."""
+"""Checks the labels and boxes that reach the head during training."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,23 +17,23 @@ DROPPED_BOXES = 'train/num_dropped_boxes'
 
 @HOOKS.register_module()
 class GroundTruthCheckHook(Hook):
-    """Stops at a label that the head has no class for; warns of boxes that were dropped.
+    """Stops at labels outside the classes of the head and warns about dropped boxes.
 
-    Labels are looked at before the step, while they are still on the CPU: this costs no device sync. What a
-    head counted on the device (``num_bad_labels``, ``num_dropped_boxes``) is read every ``interval`` steps.
+    Labels are checked before the step, while they are on the CPU, so the check needs no host-device sync. The counts
+    that a head keeps on the device (``num_bad_labels``, ``num_dropped_boxes``) are read every ``interval`` steps.
 
     Args:
-        interval: Steps between two looks at the counts.
+        interval: Steps between two reads of the counts.
     """
 
-    priority = 'BELOW_NORMAL'  # after the counts of the step are in the message hub
+    priority = 'BELOW_NORMAL'  # runs after RuntimeInfoHook has stored the counts in the message hub
 
     def __init__(self, interval: int = 50) -> None:
         self.interval = interval
         self.heads: list[tuple[str, int]] = []
 
     def before_train(self, runner: Runner) -> None:
-        """Note the heads and their number of classes."""
+        """Find the heads and their numbers of classes."""
         self.heads = list(heads_with_classes(runner.model))
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
@@ -49,8 +49,11 @@ class GroundTruthCheckHook(Hook):
             labels = sample.gt_instances.labels
             bad = labels[((labels < 0) & (labels != IGNORE_LABEL)) | (labels >= num_classes)]
             if len(bad):
-                image = sample.get('img_path', 'no path')
-                raise InputError(bad_label_message(int(bad[0]), head, num_classes, image))
+                label, image = int(bad[0]), sample.get('img_path', 'no path')
+                rule = f'>= num_classes {num_classes}' if label >= 0 else '< 0'
+                raise InputError(
+                    f'label {label} {rule} in {head}, image {image}: compare num_classes with metainfo.classes'
+                )
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
@@ -58,16 +61,16 @@ class GroundTruthCheckHook(Hook):
         """Read the counts of the last ``interval`` steps.
 
         Raises:
-            InputError: If the head met labels that it has no class for.
+            InputError: If the head counted labels outside its classes.
         """
         if not self.every_n_train_iters(runner, self.interval):
             return
         if bad := self._count(runner, BAD_LABELS):
-            raise InputError(f'{bad:g} labels outside [0, num_classes) in {self.interval} steps: {self.heads}')
+            raise InputError(f'{bad:g} labels outside [0, num_classes) in the last {self.interval} steps: {self.heads}')
         if dropped := self._count(runner, DROPPED_BOXES):
             runner.logger.warning(
-                f'{dropped:g} boxes dropped in the last {self.interval} steps: not finite, or without area '
-                'inside the image; tools/check_dataset.py names them'
+                f'{dropped:g} boxes dropped in the last {self.interval} steps: not finite or without area inside the '
+                'image; tools/check_dataset.py lists them'
             )
 
     def _count(self, runner: Runner, key: str) -> float:
@@ -76,9 +79,3 @@ class GroundTruthCheckHook(Hook):
             return 0.0
         history, _ = scalars[key].data
         return float(sum(float(value) for value in history[-self.interval :]))
-
-
-def bad_label_message(label: int, head: str, num_classes: int, image: str) -> str:
-    """Say what is wrong with a label."""
-    rule = f'>= num_classes {num_classes}' if label >= 0 else '< 0'
-    return f'label {label} {rule} in {head}, image {image}: compare num_classes with metainfo.classes'

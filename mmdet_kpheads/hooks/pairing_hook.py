@@ -1,4 +1,4 @@
-"""Logs in validation how well the tags of a corner head pair the corners of the true objects."""
+"""Logs during validation how well the tags of a corner head pair the ground-truth corners."""
 
 from collections.abc import Mapping
 from copy import copy
@@ -18,29 +18,30 @@ from ..registry import HOOKS
 class PairingHook(Hook):
     """Writes ``val/tags_within``, ``tags_between``, ``pairs_grouped`` and ``pairs_confused`` to the log.
 
-    A pair of tags below ``distance_threshold`` is paired: ``pairs_grouped`` should come near 1, ``pairs_confused`` near
-    0. Wrong boxes around two objects are then told apart from missing corners.
+    Two corners are paired if their tags differ by less than ``distance_threshold``. ``pairs_grouped`` should approach 1
+    and ``pairs_confused`` 0. The values distinguish boxes around two objects from missing corners.
 
     Args:
-        interval: Validation batches between two that are looked at; each costs one more forward pass.
-        truth_is_resized: Whether the pipeline loads annotations before it resizes or pads; mmdet's load them after.
+        interval: Evaluate every n-th validation batch, each with an extra forward pass.
+        gt_is_resized: Set if the pipeline loads annotations before it resizes or pads; mmdet's pipelines load them
+            after.
     """
 
-    priority = 'NORMAL'  # before the logger
+    priority = 'NORMAL'  # runs before LoggerHook
 
-    def __init__(self, interval: int = 10, truth_is_resized: bool = False) -> None:
+    def __init__(self, interval: int = 10, gt_is_resized: bool = False) -> None:
         self.interval = interval
-        self.truth_is_resized = truth_is_resized
+        self.gt_is_resized = gt_is_resized
         self.reports: list[dict[str, Tensor]] = []
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """Forget the last validation."""
+        """Discard the values of the previous validation."""
         self.reports = []
 
     def after_val_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any | None = None
     ) -> None:
-        """Look at every ``interval``-th batch."""
+        """Evaluate every ``interval``-th batch."""
         model: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
         head = getattr(model, 'bbox_head', None)
         if batch_idx % self.interval or not isinstance(head, CornerNetHead) or not isinstance(data_batch, Mapping):
@@ -53,18 +54,18 @@ class PairingHook(Hook):
             self.reports.append(head.pairing(features, instances, [sample.metainfo for sample in samples]))
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Write the means."""
+        """Log the means over the evaluated batches."""
         for name in self.reports[0] if self.reports else ():
             mean = torch.stack([report[name] for report in self.reports]).mean()
             runner.message_hub.update_scalar(f'val/{name}', float(mean))
 
     def _in_input_px(self, sample: Any) -> Any:
-        """The objects of an image, boxes in pixels of the network input."""
+        """Return the ground truth of an image with boxes in pixels of the network input."""
         instances = copy(sample.gt_instances)
         boxes = getattr(instances.bboxes, 'tensor', instances.bboxes)
-        if not self.truth_is_resized and 'scale_factor' in sample:
+        if not self.gt_is_resized and 'scale_factor' in sample:
             boxes = boxes * boxes.new_tensor(sample.scale_factor[:2]).repeat(2)
-        if not self.truth_is_resized and 'border' in sample:
+        if not self.gt_is_resized and 'border' in sample:
             top, _, left, _ = sample.border
             boxes = boxes + boxes.new_tensor([left, top, left, top])
         instances.bboxes = boxes

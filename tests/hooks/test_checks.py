@@ -1,4 +1,4 @@
-"""The hooks say which class numbers and labels do not fit, before a step is lost to them."""
+"""The hooks report mismatched classes and invalid labels before a training step uses them."""
 
 from types import SimpleNamespace
 
@@ -48,13 +48,13 @@ def test_registered_under_our_scope():
         assert HOOKS.build({'type': f'mmdet_kpheads.{hook}'})
 
 
-def test_agreement_passes():
+def test_equal_classes_pass():
     ClassCheckHook().before_train(runner(2, ('cat', 'dog'), ('cat', 'dog')))
     ClassCheckHook().before_train(runner(2, ('cat', 'dog')))
     ClassCheckHook().before_test(runner(2, ('cat', 'dog')))
 
 
-def test_wrong_number_names_head_training_and_validation_set():
+def test_wrong_number_is_reported_with_head_and_datasets():
     message = r"Head has num_classes 80; the training set has 1 classes \('ship'\); the validation set has 2 .*'boat'"
     with pytest.raises(InputError, match=message):
         ClassCheckHook().before_train(runner(80, ('ship',), ('ship', 'boat')))
@@ -62,21 +62,21 @@ def test_wrong_number_names_head_training_and_validation_set():
         ClassCheckHook().before_test(runner(80, ('ship',)))
 
 
-def test_other_order_of_names_is_no_agreement():
+def test_different_order_of_names_is_refused():
     with pytest.raises(InputError, match='classes do not agree'):
         ClassCheckHook().before_train(runner(2, ('cat', 'dog'), ('dog', 'cat')))
 
 
-def test_a_string_is_no_tuple_of_classes():
+def test_classes_as_one_string_are_refused():
     with pytest.raises(InputError, match=r"training set is the string 'ship', not a tuple: \('ship',\)"):
         ClassCheckHook().before_train(runner(4, 'ship'))
 
 
-def test_data_set_without_names_is_not_compared():
+def test_dataset_without_names_is_not_compared():
     require_same_classes([('Head', 3)], {'training set': None})
 
 
-def test_region_proposal_heads_and_backbones_are_left_out():
+def test_rpn_heads_and_backbones_are_skipped():
     model = detector(rpn_head=1, bbox_head=3, backbone=1000)
     model.roi_head = nn.Module()
     model.roi_head.bbox_head = nn.ModuleList([Head(3), Head(3)])
@@ -96,12 +96,12 @@ def ground_truth_hook(num_classes=3, interval=2):
 
 
 @pytest.mark.parametrize('labels', [[], [0, 1, 2], [-1, 2]])
-def test_good_labels_pass(labels):
+def test_valid_labels_pass(labels):
     ground_truth_hook().before_train_iter(None, 0, batch(labels))
 
 
 @pytest.mark.parametrize(('label', 'rule'), [(3, '>= num_classes 3'), (-2, '< 0')])
-def test_bad_label_names_head_and_image(label, rule):
+def test_invalid_label_is_reported_with_head_and_image(label, rule):
     with pytest.raises(InputError, match=f'label {label} {rule} in Head, image b.jpg'):
         ground_truth_hook().before_train_iter(None, 0, batch([0, label]))
 
@@ -112,15 +112,15 @@ def counts(step=1, **values):
     return SimpleNamespace(iter=step, message_hub=SimpleNamespace(log_scalars=scalars), logger=logger)
 
 
-def test_labels_counted_on_the_device_stop_the_run_at_the_interval():
+def test_labels_counted_on_the_device_stop_the_run():
     hook = ground_truth_hook()
     with pytest.raises(InputError, match='3 labels outside'):
         hook.after_train_iter(counts(num_bad_labels=[0.0, 1.0, 2.0]), 1)
     hook.after_train_iter(counts(num_bad_labels=[1.0, 2.0], step=2), 2)  # not at the interval
-    hook.after_train_iter(counts(num_bad_labels=[5.0, 0.0, 0.0]), 1)  # reported an interval ago
+    hook.after_train_iter(counts(num_bad_labels=[5.0, 0.0, 0.0]), 1)  # before the current interval
 
 
-def test_dropped_boxes_are_a_warning(monkeypatch):
+def test_dropped_boxes_are_logged_as_a_warning(monkeypatch):
     messages: list[str] = []
     state = counts(num_dropped_boxes=[1.0, 4.0])
     monkeypatch.setattr(state.logger, 'warning', messages.append)
@@ -128,5 +128,5 @@ def test_dropped_boxes_are_a_warning(monkeypatch):
     assert messages[0].startswith('5 boxes dropped in the last 2 steps')
 
 
-def test_heads_that_count_nothing_are_fine():
+def test_heads_without_counts_pass():
     ground_truth_hook().after_train_iter(counts(), 1)

@@ -1,4 +1,4 @@
-"""PairingHook writes what the head says of the true corners of validation batches."""
+"""PairingHook logs the pairing of ground-truth corners in validation batches."""
 
 from types import SimpleNamespace
 
@@ -16,7 +16,7 @@ SIZE = 64
 
 
 class Detector(torch.nn.Module):
-    """Takes features as images."""
+    """A detector whose inputs are features."""
 
     def __init__(self, head):
         super().__init__()
@@ -46,7 +46,7 @@ def run(hook, head, batches):
     return {name: values.current() for name, values in runner.message_hub.log_scalars.items()}
 
 
-def test_means_over_the_batches_it_looks_at(monkeypatch):
+def test_means_over_the_evaluated_batches(monkeypatch):
     monkeypatch.setattr(MessageHub, '_instance_dict', {})
     head: CornerNetHead = small_head('cornernet')
     batches, images = zip(*[batch_of(seed, scale=0.5) for seed in range(3)], strict=True)
@@ -56,17 +56,17 @@ def test_means_over_the_batches_it_looks_at(monkeypatch):
         assert found[f'val/{name}'] == pytest.approx(float((expected[0][name] + expected[1][name]) / 2))
 
 
-def test_truth_that_the_pipeline_has_resized_is_taken_as_it_is(monkeypatch):
+def test_ground_truth_resized_by_the_pipeline_is_used_unchanged(monkeypatch):
     monkeypatch.setattr(MessageHub, '_instance_dict', {})
     head = small_head('cornernet')
     batch, _ = batch_of(0)
-    same = run(PairingHook(truth_is_resized=True), head, [batch])
+    same = run(PairingHook(gt_is_resized=True), head, [batch])
     batch['data_samples'][0].set_metainfo(dict(scale_factor=(9.0, 9.0)))
     monkeypatch.setattr(MessageHub, '_instance_dict', {})
-    assert run(PairingHook(truth_is_resized=True), head, [batch]) == same
+    assert run(PairingHook(gt_is_resized=True), head, [batch]) == same
 
 
-def test_truth_of_an_image_inside_a_border_is_moved(monkeypatch):
+def test_ground_truth_is_shifted_by_the_border(monkeypatch):
     monkeypatch.setattr(MessageHub, '_instance_dict', {})
     head = small_head('cornernet')
     batch, image = batch_of(0)
@@ -78,6 +78,6 @@ def test_truth_of_an_image_inside_a_border_is_moved(monkeypatch):
     assert run(PairingHook(), head, [batch]) == pytest.approx(expected)
 
 
-def test_other_heads_are_left_alone(monkeypatch):
+def test_other_heads_are_skipped(monkeypatch):
     monkeypatch.setattr(MessageHub, '_instance_dict', {})
     assert run(PairingHook(), small_head('centernet'), [batch_of(0)[0]]) == {}
