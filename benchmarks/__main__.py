@@ -11,7 +11,7 @@ import mmdet_kpheads  # noqa: F401  (makes mmcv.ops importable before mmdet is)
 
 from .contract import save, table
 
-SUITE = ('heads', 'growth', 'steps', 'parts', 'data', 'compiled')
+SUITE = ('heads', 'growth', 'steps', 'parts', 'kernels', 'data', 'compiled')
 
 
 def main() -> None:

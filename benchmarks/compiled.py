@@ -1,14 +1,12 @@
 """torch.compile: the heat-map losses as they are against compiled ones, and what the first call costs."""
 
-import contextlib
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 
-from mmdet_kpheads.functional import fusion
-from mmdet_kpheads.ground_truth import GroundTruth
+from mmdet_kpheads.structures import GroundTruth
 
 from .contract import synchronize, timed
 from .heads import centernet_heads, cornernet_heads
@@ -24,7 +22,7 @@ def step_of(loss: Any, scene: Scene, truth: GroundTruth) -> Any:
 
     def step() -> None:
         scene.clear()
-        total(loss(*scene.maps, truth, size)).backward()
+        total(loss(*scene.maps, truth=truth, input_size=size)).backward()
 
     return step
 
@@ -42,18 +40,8 @@ def row_of(what: str, size: str, step: Any, device: torch.device) -> dict[str, A
     return row
 
 
-@contextlib.contextmanager
-def fused_on(devices: set[str]) -> Iterator[None]:
-    """Which devices have the passes over the map compiled."""
-    before, fusion.FUSED_DEVICES = fusion.FUSED_DEVICES, devices
-    try:
-        yield
-    finally:
-        fusion.FUSED_DEVICES = before
-
-
 def rows(device: torch.device) -> Iterator[dict[str, Any]]:
-    """Eager; the whole loss compiled; and where that is done by itself, only its passes over the map."""
+    """Eager; and the whole loss compiled."""
     for name, heads, scene_of in (
         ('CenterNet', centernet_heads(), centernet_scene),
         ('CornerNet', cornernet_heads(), cornernet_scene),
@@ -64,9 +52,5 @@ def rows(device: torch.device) -> Iterator[dict[str, Any]]:
             scene, size = scene_of(images, boxes, device), f'{images} images, {boxes} boxes'
             truth = GroundTruth.from_instances(scene.truth, scene.metas, CLASSES, name)
             what = f'{name} loss + backward'
-            with fused_on(set()):
-                row = row_of(f'{what}, {EAGER}', size, step_of(eager, scene, truth), device)
-            yield row
+            yield row_of(f'{what}, {EAGER}', size, step_of(eager, scene, truth), device)
             yield row_of(f'{what}, compiled', size, step_of(compiled, scene, truth), device)
-            if device.type in fusion.FUSED_DEVICES:
-                yield row_of(f'{what}, fused pass', size, step_of(eager, scene, truth), device)

@@ -55,26 +55,26 @@ AUTOASSIGN_TEST = {
 }
 
 
-def centernet_heads() -> tuple[Any, Any]:
+def centernet_heads(backend: str = 'auto') -> tuple[Any, Any]:
     """Ours and mmdet's."""
     theirs = mmdet_heads.CenterNetHead(8, 8, CLASSES, test_cfg=ConfigDict(CENTERNET_TEST))
-    return CenterNetHead(8, 8, CLASSES, test_cfg=CENTERNET_TEST), theirs
+    return CenterNetHead(8, 8, CLASSES, test_cfg=CENTERNET_TEST, backend=backend), theirs
 
 
-def cornernet_heads() -> tuple[Any, Any]:
+def cornernet_heads(backend: str = 'auto') -> tuple[Any, Any]:
     """Ours and mmdet's."""
     theirs = mmdet_heads.CornerHead(**CORNERNET, test_cfg=ConfigDict(CORNERNET_TEST))
-    return CornerNetHead(**CORNERNET, test_cfg=CORNERNET_TEST), theirs
+    return CornerNetHead(**CORNERNET, test_cfg=CORNERNET_TEST, backend=backend), theirs
 
 
-def autoassign_heads(device: torch.device) -> tuple[Any, Any]:
+def autoassign_heads(device: torch.device, backend: str = 'auto') -> tuple[Any, Any]:
     """Ours and mmdet's."""
     theirs = mmdet_heads.AutoAssignHead(**AUTOASSIGN, test_cfg=ConfigDict(AUTOASSIGN_TEST))
-    return AutoAssignHead(**AUTOASSIGN, test_cfg=AUTOASSIGN_TEST).to(device), theirs.to(device)
+    return AutoAssignHead(**AUTOASSIGN, test_cfg=AUTOASSIGN_TEST, backend=backend).to(device), theirs.to(device)
 
 
 def loss_rows(
-    name: str, heads: tuple[Any, Any], scene: Scene, size: str, device: torch.device, probability: bool = False
+    name: str, heads: tuple[Any, ...], scene: Scene, size: str, device: torch.device, probability: bool = False
 ) -> Iterator[dict[str, Any]]:
     """Loss forward, and loss with backward beside the floor: every map read once and every gradient written once."""
     forwards = [forward_of(heads[0], scene), forward_of(heads[1], scene, probability)]
@@ -82,16 +82,17 @@ def loss_rows(
     steps = [training_of(heads[0], scene), training_of(heads[1], scene, probability)]
     floor = floor_ms(scene.num_bytes(2), device)
     row = compared(f'{name} loss + backward', size, *steps, device, floor_ms=floor)
-    yield with_memory_and_counts(row, *steps, device, scene.clear)
+    yield with_memory_and_counts(row, *steps, device, scene.clear, training_of(heads[2], scene))
 
 
 def centernet_rows(device: torch.device) -> Iterator[dict[str, Any]]:
     """CenterNetHead."""
     ours, theirs = centernet_heads()
+    counted, _ = centernet_heads('reference' if device.type == 'cpu' else 'auto')
     for images, boxes in HEAT_MAP_SIZES:
         scene, size = centernet_scene(images, boxes, device), f'{images} images, {boxes} boxes'
         yield _dense_targets('CenterNet', (ours, theirs), scene, size, device)
-        yield from loss_rows('CenterNet', (ours, theirs), scene, size, device, probability=True)
+        yield from loss_rows('CenterNet', (ours, theirs, counted), scene, size, device, probability=True)
         calls = prediction_of(ours, scene), prediction_of(theirs, scene, probability=True)
         yield compared('CenterNet predict', size, *calls, device, floor_ms=floor_ms(scene.num_bytes(1), device))
 
@@ -99,10 +100,11 @@ def centernet_rows(device: torch.device) -> Iterator[dict[str, Any]]:
 def cornernet_rows(device: torch.device) -> Iterator[dict[str, Any]]:
     """CornerNetHead, without and with soft-NMS."""
     heads = cornernet_heads()
+    counted, _ = cornernet_heads('reference' if device.type == 'cpu' else 'auto')
     for images, boxes in HEAT_MAP_SIZES:
         scene, size = cornernet_scene(images, boxes, device), f'{images} images, {boxes} boxes'
         yield _dense_targets('CornerNet', heads, scene, size, device)
-        yield from loss_rows('CornerNet', heads, scene, size, device)
+        yield from loss_rows('CornerNet', (*heads, counted), scene, size, device)
         for what, with_nms in (('CornerNet predict, no NMS', False), ('CornerNet predict, soft-NMS', True)):
             calls = (prediction_of(head, scene, with_nms=with_nms) for head in heads)
             yield compared(what, size, *calls, device, floor_ms=floor_ms(scene.num_bytes(1), device))
@@ -111,9 +113,10 @@ def cornernet_rows(device: torch.device) -> Iterator[dict[str, Any]]:
 def autoassign_rows(device: torch.device) -> Iterator[dict[str, Any]]:
     """AutoAssignHead."""
     heads = autoassign_heads(device)
+    counted, _ = autoassign_heads(device, 'reference' if device.type == 'cpu' else 'auto')
     for boxes in AUTOASSIGN_BOXES:
         scene, size = autoassign_scene(2, boxes, device), f'2 images 800 x 1088, {boxes} boxes'
-        yield from loss_rows('AutoAssign', heads, scene, size, device)
+        yield from loss_rows('AutoAssign', (*heads, counted), scene, size, device)
     calls = (prediction_of(head, scene) for head in heads)
     floor = floor_ms(scene.num_bytes(1), device)
     yield compared('AutoAssign predict', '2 images 800 x 1088', *calls, device, floor_ms=floor)

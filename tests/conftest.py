@@ -22,14 +22,7 @@ def mmdet_scope():
         yield
 
 
-@pytest.fixture
-def as_on_a_gpu(monkeypatch):
-    """Makes CPU tensors take the way of a device whose values the host should not read."""
-    monkeypatch.setattr('mmdet_kpheads.functional.blocks.HOST_DEVICES', set())
-
-
-@pytest.fixture(params=['cpu', 'other devices'])
-def device_path(request):
-    """The way of a CPU, and the way of a device whose values the host should not read."""
-    if request.param != 'cpu':
-        request.getfixturevalue('as_on_a_gpu')
+@pytest.fixture(params=['reference', 'cpu'])
+def backend(request):
+    """The versions of a formula that run fast enough on a CPU; tests/kernels tests the compiled ones."""
+    return request.param

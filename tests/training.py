@@ -1,5 +1,7 @@
 """Small heads and detectors and a few optimizer steps, for curves and finiteness."""
 
+from contextvars import ContextVar
+
 import torch
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
@@ -11,19 +13,32 @@ from tests.scenes import metas
 GROUPS = dict(type='GN', num_groups=2)  # unlike batch normalization the same for one image and for two
 
 
+BACKEND = ContextVar('backend', default='auto')  # of the heads that tests build; set by tests/heads/conftest.py
+
+
 def small_centernet():
-    return CenterNetHead(4, 4, 3, loss_bbox=dict(type='GIoULoss', loss_weight=1.0))
+    return CenterNetHead(4, 4, 3, loss_bbox=dict(type='GIoULoss', loss_weight=1.0), backend=BACKEND.get())
 
 
 def small_cornernet():
     embedding = dict(type='AssociativeEmbeddingLoss', reduction='image_mean')
-    return CornerNetHead(3, 4, 1, loss_embedding=embedding, norm_cfg=GROUPS, feat_channels=8, pool_channels=8)
+    return CornerNetHead(
+        3, 4, 1, loss_embedding=embedding, norm_cfg=GROUPS, feat_channels=8, pool_channels=8, backend=BACKEND.get()
+    )
 
 
 def small_autoassign():
     giou = dict(type='GIoULoss', loss_weight=5.0)
     head = AutoAssignHead(
-        3, 4, feat_channels=8, stacked_convs=1, strides=(4, 8), norm_cfg=GROUPS, loss_bbox=giou, force_topk=True
+        3,
+        4,
+        feat_channels=8,
+        stacked_convs=1,
+        strides=(4, 8),
+        norm_cfg=GROUPS,
+        loss_bbox=giou,
+        force_topk=True,
+        backend=BACKEND.get(),
     )
     torch.nn.init.constant_(head.conv_reg.bias, 1.0)  # at 0 relu cuts half of the gradients
     return head
@@ -52,6 +67,8 @@ def summed(losses):
 
 def small_detector(head: str, num_classes: int, **head_options):
     """A narrow ResNet-18 with two transposed convolutions (stride 4) and the named head over 8 channels."""
+    if head.startswith('mmdet_kpheads.'):
+        head_options.setdefault('backend', BACKEND.get())
     cfg = dict(
         type='mmdet.CenterNet',
         data_preprocessor=dict(type='mmdet.DetDataPreprocessor'),

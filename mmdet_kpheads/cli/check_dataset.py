@@ -13,10 +13,9 @@ from ..data.check import fatal_problems, image_file_problems, report
 from ..data.dataset_sources import DatasetSource, dataset_sources
 from ..data.visualization import GROUND_TRUTH_COLOR, blend, draw_boxes, read_enlarged, side_by_side
 from ..errors import InputError
-from ..functional.gaussian import DEFAULT_MIN_OVERLAP
-from ..ground_truth import GroundTruth
-from ..targets.center import center_targets
-from ..targets.points import MapFrame
+from ..functional.gaussian import draw as draw_gaussians
+from ..structures import GroundTruth, MapGeometry
+from ..targets.keypoints import center_targets
 from . import arguments
 
 
@@ -43,13 +42,14 @@ def target_map(image: AnnotatedImage, stride: int, longer_side: int | None) -> n
         longer_side: What the longer side is resized to; None for the size as it is.
     """
     scale = longer_side / max(1, *image.size) if longer_side else 1.0
-    cells = tuple(max(1, math.ceil(side * scale / stride)) for side in image.size[::-1])  # height, width
-    frame = MapFrame(torch.Size((1, 1, *cells)), (cells[0] * stride, cells[1] * stride), DEFAULT_MIN_OVERLAP['exact'])
+    height, width = (max(1, math.ceil(side * scale / stride)) for side in image.size[::-1])
+    input_size = (height * stride, width * stride)
     boxes = torch.tensor(image.boxes, dtype=torch.float32).reshape(-1, 4) * scale
     labels = torch.zeros(len(boxes), dtype=torch.int64)
-    truth = GroundTruth.from_tensors([boxes], [labels], [frame.input_size], 1, 'check_dataset')
-    heat: np.ndarray = center_targets(truth, frame).heatmap[0, 0].numpy()
-    return heat
+    truth = GroundTruth.from_tensors([boxes], [labels], [input_size], 1, 'check_dataset')
+    targets = center_targets(truth, MapGeometry((height, width), input_size, truth.extent_px), num_classes=1)
+    heatmap: np.ndarray = draw_gaussians(targets.gaussians)[0, 0].numpy()
+    return heatmap
 
 
 def draw(truth: AnnotationFile, folder: Path, number: int, stride: int, longer_side: int | None) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..data.visualization import FONT, FONT_SCALE, GROUND_TRUTH_COLOR, blend, colors, draw_boxes, montage, side_by_side
 from ..errors import InputError
-from ..functional.center_prior import log_center_prior
+from ..functional.assignment import log_center_prior, precision_of
 from ..heads import AutoAssignHead, CenterPrior
 from . import arguments
 
@@ -42,10 +42,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 def draw_prior(prior: CenterPrior, classes: tuple[str, ...]) -> np.ndarray:
     """The learned Gaussian of each class around the center of a box, four strides to each side."""
     step = torch.linspace(-PRIOR_REACH, PRIOR_REACH, PRIOR_PX)
-    offset = torch.stack(torch.meshgrid(step, step, indexing='xy'), -1)  # (P, P, 2) as x, y
+    offset = torch.stack(torch.meshgrid(step, step, indexing='xy'))  # (2, P, P) as x, y
     pictures = []
     for name, mean, sigma in zip(classes, prior.mean.detach(), prior.sigma.detach(), strict=True):
-        picture = colors(log_center_prior(offset, mean, sigma).exp().numpy())
+        picture = colors(
+            log_center_prior(offset, mean[:, None, None], precision_of(sigma)[:, None, None]).exp().numpy()
+        )
         center = (PRIOR_PX // 2, PRIOR_PX // 2)
         cv2.drawMarker(picture, center, WHITE, cv2.MARKER_CROSS, 13, 1)
         spread = sigma.abs()

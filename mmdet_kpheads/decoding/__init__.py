@@ -1,0 +1,1 @@
+"""Maps to Detections of fixed size, for prediction, export and tests alike: no host-device sync."""

@@ -1,6 +1,6 @@
 """The best cells of maps, in an order that is the same on every device.
 
-Shape legend: B images, R rows, W cells a row, M cells.
+Shape legend: B images, R rows, W cells per row, M cells.
 """
 
 import torch
@@ -12,7 +12,7 @@ INDEX_BITS = 0xFFFFFFFF
 def top_cells(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The ``k`` best cells of each image, best first; of equal ones that of the lowest index.
 
-    The best cells stand in the ``k`` rows whose best cells are best, so the others are not looked at again.
+    The best cells are in the ``k`` rows with the best maximum, so only those rows are searched.
 
     Args:
         scores: (B, ..., W).

@@ -1,11 +1,10 @@
 """AutoAssign: Differentiable Label Assignment for Dense Object Detection, arXiv 2007.03496.
 
-Shape legend: B images, C classes, H x W cells of a level, N boxes, T points of all levels, P pairs of an object and a
-point, M = B * N.
+Shape legend: B images, C classes, H x W cells of a level, N objects, T grid points of all levels.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,19 +15,21 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from ..decoding.points import PointLevel, decode_points
-from ..ground_truth import GroundTruth
-from ..losses.autoassign_loss import AutoAssignLoss, PointPredictions
-from ..losses.build import build_loss
+from ..backends import check_backend
+from ..decoding.grid_points import GridDecoding, GridMaps, decode_grid_points
+from ..decoding.options import read_options
+from ..losses.autoassign_loss import AutoAssignLoss, GridPredictions, assignment_batch, positive_weights
+from ..losses.build import BOX_LOSS, build_loss
 from ..registry import MODELS
-from ..targets.point_pairs import PointGrid, PointPairs, point_pairs, points_inside
+from ..structures import Detections, GridPyramid, GroundTruth
+from ..structures.geometry import image_extents
+from ..targets.grid_pairs import GridPairs, grid_pairs
 from .center_prior import TOPK, CenterPrior
-from .losses import try_box_loss
-from .options import image_extents, read_test_cfg
-from .results import to_instances
+from .heatmap_head import live_config
+from .postprocess import to_instances
 
-CLASS_PRIOR = 0.02  # probability at the start (mmdet; the authors' focal initialization)
-DISTANCE_BIAS = 4.0  # strides: the box at the start reaches four cells to each side
+CLASS_PRIOR = 0.02  # probability at initialization (mmdet; the authors' focal initialization)
+DISTANCE_BIAS = 4.0  # strides: the initial box reaches four cells to each side
 LAST_CONV_STD = 0.01
 GROUP_NORM = {'type': 'GN', 'num_groups': 32, 'requires_grad': True}
 IOU_LOSS = {'type': 'IoULoss', 'loss_weight': 1.0}
@@ -38,16 +39,9 @@ INIT = {
     'std': 0.01,
     'override': {'type': 'Normal', 'name': 'conv_cls', 'std': 0.01, 'bias_prob': 0.01},
 }
-TEST_DEFAULTS = {
-    'nms_pre': 1000,
-    'min_bbox_size': 0,
-    'score_thr': 0.05,
-    'nms': {'type': 'nms', 'iou_threshold': 0.6},
-    'max_per_img': 100,
-}
 MAX_LOG_DISTANCE = 10.0  # exp(10) = 22026 strides: beyond any image, and finite
 DISTANCES = {'relu': torch.relu, 'softplus': softplus, 'exp': lambda x: x.clamp(max=MAX_LOG_DISTANCE).exp()}
-UNUSED = (  # FCOSHead takes them; AutoAssign has one joint loss and no regression ranges
+UNUSED = (  # arguments of FCOSHead: AutoAssign has one joint loss and no regression ranges
     'regress_ranges',
     'center_sampling',
     'center_sample_radius',
@@ -63,13 +57,13 @@ Levels = list[Tensor]
 
 @MODELS.register_module()
 class AutoAssignHead(AnchorFreeHead):
-    """FCOS-shaped head whose points are assigned to objects by learned weights.
+    """FCOS-shaped head whose grid points are assigned to objects by learned weights.
 
     Arguments, parameter names and methods of mmdet's head, so that its checkpoints load.
 
-    Differs from mmdet's head: memory follows the pairs of an object and a point inside it; an object without a point
-    enters no loss; where boxes of a class overlap the smallest negative weight wins, in any order of the boxes; the
-    normalizers are averaged over ranks; ``force_topk`` takes points of the level that fits the object.
+    Differs from mmdet's head: memory grows with the pairs of an object and a grid point inside it; an object without a
+    grid point is in no loss; where boxes of a class overlap the smallest negative weight wins, in any order of the
+    boxes; the normalizers are averaged over ranks; ``force_topk`` takes grid points of the level that fits the object.
 
     Args:
         num_classes: C.
@@ -79,19 +73,26 @@ class AutoAssignHead(AnchorFreeHead):
         pos_loss_weight: Weight of ``loss_pos``.
         neg_loss_weight: Weight of ``loss_neg``.
         center_loss_weight: Weight of ``loss_center``.
-        loss_bbox: An IoU loss of mmdet; the published config has GIoU with weight 5.
+        loss_bbox: An IoU loss; the published config has GIoU with weight 5.
         norm_cfg: Normalization in the towers.
-        test_cfg: ``nms_pre``, ``min_bbox_size`` (pixels), ``score_thr``, ``nms`` (None for none), ``max_per_img`` (all
-            if not positive).
+        test_cfg: Options of :class:`~mmdet_kpheads.decoding.grid_points.GridDecoding`. It stays the caller's object: a
+            change after the build takes effect.
         init_cfg: mmengine's initialization config.
         distance_activation: ``'relu'`` as published; ``'softplus'`` or ``'exp'`` keep a gradient where relu has none.
-        ignore_regions: Points inside an ignore box (COCO crowd, VOC difficult) train nothing.
+        ignore_regions: Exclude grid points inside an ignore box (COCO crowd, VOC difficult) from the losses.
+        backend: One of ``mmdet_kpheads.backends.BACKENDS``, also for losses of ours whose config sets none.
         kwargs: ``feat_channels``, ``stacked_convs``, ``strides``, ``dcn_on_last_conv``, ``bbox_coder``, ``conv_cfg``
-            and ``train_cfg`` of mmdet's AnchorFreeHead. What only FCOSHead reads is named in a warning.
+            and ``train_cfg`` of mmdet's AnchorFreeHead. Arguments that only FCOSHead reads are ignored, with a warning.
 
     Raises:
         TypeError: For an argument that neither reads, or a loss that the head cannot call.
         ValueError: For an option out of range, named in the message.
+
+    Example:
+        >>> head = AutoAssignHead(num_classes=80, in_channels=16, feat_channels=32, strides=(8, 16))
+        >>> class_logits, distances_px, objectness = head((torch.zeros(2, 16, 32, 32), torch.zeros(2, 16, 16, 16)))
+        >>> [level.shape for level in class_logits]
+        [torch.Size([2, 80, 32, 32]), torch.Size([2, 80, 16, 16])]
     """
 
     def __init__(
@@ -109,8 +110,10 @@ class AutoAssignHead(AnchorFreeHead):
         init_cfg: dict | list | None = INIT,
         distance_activation: str = 'relu',
         ignore_regions: bool = False,
+        backend: str = 'auto',
         **kwargs: Any,
     ) -> None:
+        check_backend(backend)
         if distance_activation not in DISTANCES:
             raise ValueError(f'distance_activation must be one of {sorted(DISTANCES)}, but got {distance_activation!r}')
         self._warn_of_unused(kwargs)
@@ -122,31 +125,36 @@ class AutoAssignHead(AnchorFreeHead):
             num_classes,
             in_channels,
             norm_cfg=norm_cfg,
-            test_cfg=read_test_cfg(test_cfg, TEST_DEFAULTS, type(self).__name__),
+            test_cfg=live_config(test_cfg),
             init_cfg=init_cfg,
             **kwargs,
         )
         if not norm_cfg or norm_cfg.get('type') != 'GN':
             warnings.warn(
-                f'{type(self).__name__} with norm_cfg={norm_cfg}: its towers are meant for group normalization; batch '
-                'normalization was reported to cost 3 AP',
+                f'{type(self).__name__} with norm_cfg={norm_cfg}: its towers are made for group normalization; users '
+                'report that batch normalization costs 3 AP',
                 stacklevel=2,
             )
         self.center_prior = CenterPrior(force_topk, topk, num_classes, self.strides)
-        self.pos_loss_weight = pos_loss_weight
-        self.neg_loss_weight = neg_loss_weight
-        self.center_loss_weight = center_loss_weight
+        self.joint_loss = AutoAssignLoss(pos_loss_weight, neg_loss_weight, center_loss_weight, backend)
         self.distance_activation = distance_activation
         self.ignore_regions = ignore_regions
+        self.backend = backend
         self.loss_cls = None  # built by the parent, not used
-        self.loss_bbox = build_loss(loss_bbox, 'loss_bbox', try_box_loss)
+        self.loss_bbox = build_loss(loss_bbox, 'loss_bbox', BOX_LOSS, backend)
+        self.decoding  # noqa: B018  (names unknown keys at the build)
+
+    @property
+    def decoding(self) -> GridDecoding:
+        """The decoder's options, read from ``test_cfg`` now."""
+        return read_options(GridDecoding, self.test_cfg, type(self).__name__)
 
     def _warn_of_unused(self, kwargs: dict[str, Any]) -> None:
         unused = [name for name in UNUSED if name in kwargs]
         for name in unused:
             kwargs.pop(name)
         if unused:
-            warnings.warn(f'{type(self).__name__} does not read {unused}, which FCOSHead takes', stacklevel=3)
+            warnings.warn(f'{type(self).__name__} ignores {unused}, arguments of FCOSHead', stacklevel=3)
 
     def _init_layers(self) -> None:
         super()._init_layers()
@@ -159,12 +167,13 @@ class AutoAssignHead(AnchorFreeHead):
         normal_init(self.conv_cls, std=LAST_CONV_STD, bias=bias_init_with_prob(CLASS_PRIOR))
         normal_init(self.conv_reg, std=LAST_CONV_STD, bias=DISTANCE_BIAS)
 
-    def forward(self, x: Sequence[Tensor]) -> tuple[Levels, Levels, Levels]:
+    def forward(self, x: Iterable[Tensor]) -> tuple[Levels, Levels, Levels]:
         """Class logits (B, C, H, W), distances (B, 4, H, W) in pixels and objectness logits (B, 1, H, W) by level.
 
         Raises:
             ValueError: If there are not as many feature maps as strides.
         """
+        x = tuple(x)
         if len(x) != len(self.strides):
             raise ValueError(
                 f'{type(self).__name__} got {len(x)} feature levels, configured for {len(self.strides)} strides '
@@ -181,7 +190,7 @@ class AutoAssignHead(AnchorFreeHead):
         distances = DISTANCES[self.distance_activation](scale(distances.float())) * stride
         return class_logits, distances, self.conv_centerness(box_features)
 
-    @torch.compiler.disable  # the number of pairs is a value of the device, and every shape after it
+    @torch.compiler.disable  # the number of pairs is a value of the device, and so is every shape after it
     def loss_by_feat(
         self,
         cls_scores: Levels,
@@ -195,28 +204,26 @@ class AutoAssignHead(AnchorFreeHead):
 
         Returns:
             ``loss_pos``, ``loss_neg``, ``loss_center``, and for the log ``num_pointless_boxes`` (objects without a
-            point), ``num_dropped_boxes``, ``num_bad_labels``, ``prior_mean`` and ``prior_sigma`` (mean size, in
-            strides).
+            grid point), ``num_dropped_boxes``, ``num_bad_labels``, ``prior_mean`` and ``prior_sigma`` (mean magnitude,
+            in strides).
         """
         truth = GroundTruth.from_instances(
             batch_gt_instances, batch_img_metas, self.num_classes, type(self).__name__, batch_gt_instances_ignore
         )
-        grid, pairs = self._pairs(truth, cls_scores)
-        ignored = None
-        if self.ignore_regions:
-            ignored = points_inside(grid, truth.ignore_boxes, truth.ignore_valid)
-        with torch.autocast(cls_scores[0].device.type, enabled=False):
-            predictions = self._predictions(cls_scores, bbox_preds, objectnesses, grid)
-            losses = self._joint_loss(predictions, truth, grid, pairs, self.center_prior, ignored)
+        return self.loss_by_truth(cls_scores, bbox_preds, objectnesses, truth=truth)
+
+    def loss_by_truth(self, *maps: Levels, truth: GroundTruth) -> dict[str, Tensor]:
+        """Losses from what :meth:`forward` returned and ground truth as tensors; see :meth:`loss_by_feat`."""
+        grid, pairs = self._pairs(truth, maps[0])
+        ignored = grid.inside_boxes(truth.ignore_boxes, truth.ignore_valid) if self.ignore_regions else None
+        with torch.autocast(maps[0][0].device.type, enabled=False):
+            batch = assignment_batch(self._predictions(grid, *maps), truth, grid, pairs, ignored, self.backend)
+            losses = self.joint_loss(batch, self.center_prior, self.loss_bbox)
         return losses | self._log(truth, pairs)
 
-    @property
-    def _joint_loss(self) -> AutoAssignLoss:
-        return AutoAssignLoss(self.loss_bbox, self.pos_loss_weight, self.neg_loss_weight, self.center_loss_weight)
-
-    def _pairs(self, truth: GroundTruth, class_logits: Levels) -> tuple[PointGrid, PointPairs]:
-        grid = PointGrid(tuple((level.shape[2], level.shape[3]) for level in class_logits), tuple(self.strides))
-        return grid, point_pairs(truth, grid, self.center_prior.topk if self.center_prior.force_topk else 0)
+    def _pairs(self, truth: GroundTruth, class_logits: Levels) -> tuple[GridPyramid, GridPairs]:
+        grid = GridPyramid.from_maps(class_logits, self.strides)
+        return grid, grid_pairs(truth, grid, self.center_prior.topk if self.center_prior.force_topk else 0)
 
     @torch.no_grad()
     def positive_weights(
@@ -227,30 +234,29 @@ class AutoAssignHead(AnchorFreeHead):
         batch_gt_instances: Sequence[InstanceData],
         batch_img_metas: Sequence[dict],
     ) -> Levels:
-        """How much each point stands for its object, in [0, 1], (B, H, W) by level; for pictures."""
+        """The positive weights of each object, normalized by their maximum, (B, H, W) by level; for visualization."""
         truth = GroundTruth.from_instances(batch_gt_instances, batch_img_metas, self.num_classes, type(self).__name__)
         grid, pairs = self._pairs(truth, cls_scores)
-        predictions = self._predictions(cls_scores, bbox_preds, objectnesses, grid)
-        weights = self._joint_loss.positive_weights(predictions, truth, grid, pairs, self.center_prior)
+        predictions = self._predictions(grid, cls_scores, bbox_preds, objectnesses)
+        batch = assignment_batch(predictions, truth, grid, pairs, backend=self.backend)
+        weights = positive_weights(batch, self.center_prior, self.loss_bbox)
         levels = weights.split([height * width for height, width in grid.sizes], 1)
         return [level.unflatten(1, size) for level, size in zip(levels, grid.sizes, strict=True)]
 
     def _predictions(
-        self, class_logits: Levels, distances_px: Levels, objectness: Levels, grid: PointGrid
-    ) -> PointPredictions:
+        self, grid: GridPyramid, class_logits: Levels, distances_px: Levels, objectness: Levels
+    ) -> GridPredictions:
         flat = [
             torch.cat([level.flatten(2) for level in levels], 2) for levels in (class_logits, distances_px, objectness)
         ]
         points = grid.points_px(flat[0].device)
         boxes = self.bbox_coder.decode(points.expand(len(flat[0]), -1, -1), flat[1].transpose(1, 2).float())
-        return PointPredictions(flat[0], flat[2], boxes)
+        return GridPredictions(flat[0], flat[2], boxes)
 
-    def _log(self, truth: GroundTruth, pairs: PointPairs) -> dict[str, Tensor]:
+    def _log(self, truth: GroundTruth, pairs: GridPairs) -> dict[str, Tensor]:
         prior = self.center_prior
-        return {
+        return truth.counts() | {
             'num_pointless_boxes': (truth.valid & ~pairs.covered).sum(dtype=torch.float32),
-            'num_dropped_boxes': truth.num_dropped_boxes,
-            'num_bad_labels': truth.num_bad_labels,
             'prior_mean': prior.mean.detach().float().abs().mean(),
             'prior_sigma': prior.sigma.detach().float().abs().mean(),
         }
@@ -258,15 +264,15 @@ class AutoAssignHead(AnchorFreeHead):
     def get_targets(
         self, points: Sequence[Tensor], batch_gt_instances: Sequence[InstanceData]
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Dense tables with mmdet's names and shapes; for pictures and tests, not used in training.
+        """Dense tables with mmdet's names and shapes; for visualization, not used in training.
 
         Args:
-            points: (H * W, 2) points of each level in pixels.
+            points: (H * W, 2) grid points of each level in pixels.
             batch_gt_instances: ``bboxes`` (n, 4) of each image.
 
         Returns:
-            Of each image, which of the T points lie inside which box, (T, n) bool, and the distances from the points to
-            the sides of the boxes, (T, n, 4) in pixels.
+            Of each image, which of the T grid points are inside which box, (T, n) bool, and the distances from the grid
+            points to the sides of the boxes, (T, n, 4) in pixels.
         """
         every = torch.cat(list(points))[:, None]  # (T, 1, 2)
         distances = [
@@ -274,12 +280,28 @@ class AutoAssignHead(AnchorFreeHead):
         ]
         return [(table > 0).all(-1) for table in distances], distances
 
+    def decode(
+        self, *maps: Levels, batch_img_metas: Sequence[Mapping[str, Any]], options: GridDecoding | None = None
+    ) -> Detections:
+        """Boxes from what :meth:`forward` returned: the whole batch at once, of fixed size, without a sync.
+
+        Args:
+            maps: Class logits, distances and objectness logits by level.
+            batch_img_metas: ``img_shape`` and, if the image lies inside a border, ``border``.
+            options: Used in place of ``test_cfg``.
+        """
+        levels = [GridMaps(*level) for level in zip(*maps, strict=True)]
+        grid = GridPyramid.from_maps(maps[0], self.strides)
+        extent_px = image_extents(batch_img_metas, maps[0][0].device)
+        return decode_grid_points(levels, grid, extent_px, options or self.decoding)
+
     def predict_by_feat(
         self,
         cls_scores: Levels,
         bbox_preds: Levels,
-        objectnesses: Levels,
-        batch_img_metas: Sequence[dict[str, Any]],
+        score_factors: Levels,
+        batch_img_metas: Sequence[Mapping[str, Any]],
+        cfg: Mapping[str, Any] | None = None,
         rescale: bool = False,
         with_nms: bool = True,
     ) -> list[InstanceData]:
@@ -288,27 +310,22 @@ class AutoAssignHead(AnchorFreeHead):
         Args:
             cls_scores: Class logits by level.
             bbox_preds: Distances in pixels by level.
-            objectnesses: Objectness logits by level.
+            score_factors: Objectness logits by level.
             batch_img_metas: ``img_shape``, and as the pipeline gives them ``border``, ``ori_shape``, ``scale_factor``.
+            cfg: Used in place of ``test_cfg``; a two-stage detector passes its ``rpn_proposal``.
             rescale: Return boxes in pixels of the original image.
-            with_nms: Apply ``test_cfg['nms']``, if it is not None.
+            with_nms: Apply the ``nms`` of the config, if it is not None.
 
         Returns:
             ``bboxes`` (n, 4), ``scores`` (n,) and ``labels`` (n,) of each image, best first.
 
         Raises:
             KeyError: If a resized image lacks ``scale_factor``.
+            ValueError: For a key of ``cfg`` that the decoder does not read.
         """
-        options = self.test_cfg
-        extent = image_extents(batch_img_metas, cls_scores[0].device)
-        levels = [PointLevel(*level) for level in zip(cls_scores, bbox_preds, objectnesses, self.strides, strict=True)]
-        found = decode_points(levels, extent, options['score_thr'], options['nms_pre'])
+        options = self.decoding if cfg is None else read_options(GridDecoding, cfg, type(self).__name__)
+        found = self.decode(cls_scores, bbox_preds, score_factors, batch_img_metas=batch_img_metas, options=options)
+        nms = options.nms if with_nms else None
         return to_instances(
-            found,
-            batch_img_metas,
-            extent,
-            rescale,
-            options['nms'] if with_nms else None,
-            options['max_per_img'],
-            options['min_bbox_size'],
+            found, batch_img_metas, rescale, nms, options.max_per_img, options.min_bbox_size, self.backend
         )

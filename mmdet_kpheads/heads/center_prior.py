@@ -1,26 +1,25 @@
-"""CenterPrior: where in a box the objects of a class lie, learned (AutoAssign, arXiv 2007.03496, section 3.2)."""
+"""CenterPrior: where in a box the objects of a class are, learned (AutoAssign, arXiv 2007.03496, section 3.2)."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from ..functional.assignment import columns
-from ..functional.center_prior import log_gaussian, precision_of
+from ..functional.assignment import columns, log_center_prior, precision_of
 from ..registry import MODELS
 
 STRIDES = (8, 16, 32, 64, 128)
-TOPK = 9  # points that an object without a grid point takes with force_topk (mmdet's default)
+TOPK = 9  # grid points that an object without one takes with force_topk (mmdet's default)
 
 
 @MODELS.register_module()
 class CenterPrior(nn.Module):
-    """Mean and sigma of a Gaussian over the points of a box, for each class, shared by all levels.
+    """Mean and sigma of a Gaussian over the grid points of a box, for each class, shared by all levels.
 
     Arguments and parameter names of mmdet's module.
 
-    Differs from mmdet's: it is called with pairs of a point and a box, not with every point and every box, and gives
-    logarithms; a sigma of 0 is not NaN.
+    Differs from mmdet's: it is called with pairs of a grid point and an object, not with every point and every object,
+    and returns logarithms; a sigma of 0 is not NaN.
 
     Args:
         force_topk: Objects without a grid point take the ``topk`` nearest ones of the level that fits them.
@@ -30,6 +29,11 @@ class CenterPrior(nn.Module):
 
     Raises:
         ValueError: If ``topk`` is below 1.
+
+    Example:
+        >>> prior = CenterPrior(num_classes=1)
+        >>> prior(torch.zeros(2, 1), torch.tensor([0]), torch.tensor([0])).exp()  # a point in the center of its box
+        tensor([1.], grad_fn=<ExpBackward0>)
     """
 
     def __init__(
@@ -44,14 +48,14 @@ class CenterPrior(nn.Module):
         self.force_topk = force_topk
         self.topk = topk
 
-    def forward(self, offset: Tensor, labels: Tensor, box: Tensor) -> Tensor:
+    def forward(self, offset: Tensor, labels: Tensor, objects: Tensor) -> Tensor:
         """Logarithm of the prior weight of each pair, (P,) float32.
 
         Args:
-            offset: (2, P) point - box center in strides of the point's level, x and y.
-            labels: Class of each box.
-            box: (P,) the box of each pair.
+            offset: (2, P) grid point - box center in strides of the point's level, x and y.
+            labels: Class of each object.
+            objects: (P,) the object of each pair.
         """
         of_class = torch.cat((self.mean.float(), precision_of(self.sigma.float())), 1)  # (C, 4)
-        mean, precision = columns(of_class[labels].t(), box).split(2)  # (2, P) each
-        return log_gaussian(offset - mean, precision).sum(0)
+        mean, precision = columns(of_class[labels].t(), objects).split(2)  # (2, P) each
+        return log_center_prior(offset, mean, precision)

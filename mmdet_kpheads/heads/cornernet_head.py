@@ -3,59 +3,53 @@
 Shape legend: B images, C classes, H x W cells, N boxes, D embedding channels.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from mmcv.cnn import ConvModule
-from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from mmengine.model import bias_init_with_prob
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from ..decoding.corner import CornerMaps, PairingOptions, decode_corners
+from ..decoding.corners import CornerDecoding, CornerMaps, decode_corners
 from ..functional.embedding import gather_tags, pairing_report
-from ..functional.gaussian import DEFAULT_MIN_OVERLAP, check_radius_options
-from ..ground_truth import GroundTruth
-from ..losses.build import build_loss
+from ..losses.build import ELEMENT_LOSS, GROUPING_LOSS, HEATMAP_LOSS, build_loss
 from ..losses.normalizer import normalizer
 from ..registry import MODELS
-from ..targets.corner import CornerTargets, corner_targets, dense_corner_targets
-from ..targets.points import MapFrame, PointTargets
+from ..structures import Detections, GroundTruth, MapGeometry
+from ..structures.geometry import batch_input_size
+from ..targets.keypoints import CornerTargets, corner_target_maps, corner_targets
 from .corner_pool_block import BATCH_NORM, POOL_CHANNELS, CornerPoolBlock
-from .losses import averaged, heatmap_loss, read_trained, try_grouping_loss, try_heatmap_loss, try_regression_loss
-from .options import (
-    check_levels,
-    image_frame,
-    level_share,
-    read_test_cfg,
-    require_same_shape,
-    supervised_levels,
-)
-from .results import to_instances
+from .heatmap_head import HEAT_PRIOR, HeatmapHead, HeatmapOptions, Instances, Levels, averaged, read_trained
 
-HEAT_PRIOR = 0.1  # section 4.1
-HEATMAP_LOSS = {'type': 'GaussianFocalLoss', 'alpha': 2.0, 'gamma': 4.0, 'loss_weight': 1}
-GROUPING_LOSS = {'type': 'AssociativeEmbeddingLoss', 'pull_weight': 0.25, 'push_weight': 0.25}
+CORNER_HEATMAP_LOSS = {'type': 'GaussianFocalLoss', 'alpha': 2.0, 'gamma': 4.0, 'loss_weight': 1}
+EMBEDDING_LOSS = {'type': 'AssociativeEmbeddingLoss', 'pull_weight': 0.25, 'push_weight': 0.25}
 OFFSET_LOSS = {'type': 'SmoothL1Loss', 'beta': 1.0, 'loss_weight': 1}
 CORNERS = {'tl': ('top', 'left'), 'br': ('bottom', 'right')}  # and the pooling directions of each
-TEST_DEFAULTS = {
-    'corner_topk': 100,
-    'local_maximum_kernel': 3,
-    'distance_threshold': 0.5,
-    'num_dets': 1000,
-    'score_thr': 0.0,
-    'max_per_img': 100,
-    'nms': None,
-}
 
-Levels = list[Tensor]
 Tags = list[Tensor] | list[None]
 Predictions = tuple[Levels, Levels, Tags, Tags, Levels, Levels]
 
 
+class CornerLevel(NamedTuple):
+    """Predictions of one level, in the order of ``forward``."""
+
+    tl_heat: Tensor  # (B, C, H, W)
+    br_heat: Tensor
+    tl_tags: Tensor | None  # (B, D, H, W)
+    br_tags: Tensor | None
+    tl_offsets: Tensor  # (B, 2, H, W)
+    br_offsets: Tensor
+
+    def corners(self) -> tuple[CornerMaps, CornerMaps]:
+        """The maps of top-left and of bottom-right corners."""
+        top_left = CornerMaps(self.tl_heat, self.tl_tags, self.tl_offsets)
+        return top_left, CornerMaps(self.br_heat, self.br_tags, self.br_offsets)
+
+
 @MODELS.register_module()
-class CornerNetHead(BaseDenseHead):
+class CornerNetHead(HeatmapHead):
     """Objects as pairs of corners: two heat maps, grouped by tags.
 
     Arguments, parameter names and methods of mmdet's ``CornerHead``, so that its checkpoints load.
@@ -68,26 +62,31 @@ class CornerNetHead(BaseDenseHead):
         in_channels: Channels of every feature map.
         num_feat_levels: Feature maps that are supervised (stacks of an Hourglass); prediction uses the last.
         corner_emb_channels: D; with 0 corners are paired by class and geometry alone.
-        train_cfg: Taken for SingleStageDetector, not read.
-        test_cfg: ``corner_topk``, ``local_maximum_kernel``, ``distance_threshold``, ``num_dets``, ``score_thr``,
-            ``max_per_img`` (all if not positive), ``nms`` (None for none).
+        train_cfg: Accepted for SingleStageDetector, not read.
+        test_cfg: Options of :class:`~mmdet_kpheads.decoding.corners.CornerDecoding`.
         loss_heatmap: Heat-map loss that takes logits.
         loss_embedding: Grouping loss, called with tags (B, N, 2, D) and mask (B, N); None for none.
         loss_offset: Loss of the corner offset in cells.
         init_cfg: mmengine's initialization config.
         norm_cfg: Normalization inside the pooling blocks.
-        stack_reduction: ``'sum'`` of the levels' losses, as mmdet trains, or ``'mean'``, as the original.
-        radius: ``'exact'``, or ``'legacy'`` for the formula before CornerNet corrected it.
-        min_overlap: IoU kept inside the Gaussian radius; None for 0.3 (exact) or 0.7 (legacy).
-        ignore_regions: Train nothing on cells that touch an ignore box.
-        feat_level: With ``num_feat_levels=1``: which of several feature maps to use.
+        stack_reduction: ``'sum'`` of the levels' losses, as mmdet trains, or ``'mean'``, as the original does.
         feat_channels: Channels between the two convolutions of an output; mmdet's head has 256.
         pool_channels: Channels that are pooled in each direction; mmdet's head has 128.
+        options: More keywords of :class:`~mmdet_kpheads.heads.heatmap_head.HeatmapOptions`.
 
     Raises:
         ValueError: For an option out of range, named in the message.
-        TypeError: For a loss that the head cannot call.
+        TypeError: For an unknown option, or a loss that the head cannot call.
+
+    Example:
+        >>> head = CornerNetHead(num_classes=80, in_channels=16, num_feat_levels=1)
+        >>> tl_heats, br_heats, *_ = head((torch.zeros(2, 16, 32, 32),))
+        >>> tl_heats[0].shape
+        torch.Size([2, 80, 32, 32])
     """
+
+    level_type = CornerLevel
+    decoding_type = CornerDecoding
 
     def __init__(
         self,
@@ -97,35 +96,22 @@ class CornerNetHead(BaseDenseHead):
         corner_emb_channels: int = 1,
         train_cfg: dict | None = None,
         test_cfg: dict | None = None,
-        loss_heatmap: dict = HEATMAP_LOSS,
-        loss_embedding: dict | None = GROUPING_LOSS,
+        loss_heatmap: dict = CORNER_HEATMAP_LOSS,
+        loss_embedding: dict | None = EMBEDDING_LOSS,
         loss_offset: dict = OFFSET_LOSS,
         init_cfg: dict | list | None = None,
         norm_cfg: dict = BATCH_NORM,
         stack_reduction: str = 'sum',
-        radius: str = 'exact',
-        min_overlap: float | None = None,
-        ignore_regions: bool = False,
-        feat_level: int | None = None,
         feat_channels: int = 256,
         pool_channels: int = POOL_CHANNELS,
+        **options: Any,
     ) -> None:
-        super().__init__(init_cfg=init_cfg)
-        check_levels(num_feat_levels, feat_level, stack_reduction)
-        self.num_classes = num_classes
+        family = HeatmapOptions(num_feat_levels=num_feat_levels, stack_reduction=stack_reduction, **options)
+        super().__init__(num_classes, family, train_cfg, test_cfg, init_cfg)
         self.in_channels = in_channels
-        self.num_feat_levels = num_feat_levels
         self.corner_emb_channels = corner_emb_channels
         self.with_corner_emb = corner_emb_channels > 0
-        self.stack_reduction = stack_reduction
-        self.radius = radius
-        self.min_overlap = DEFAULT_MIN_OVERLAP.get(radius, 0.0) if min_overlap is None else min_overlap
-        check_radius_options(self.radius, self.min_overlap)
-        self.ignore_regions = ignore_regions
-        self.feat_level = feat_level
         self.feat_channels = feat_channels
-        self.train_cfg = train_cfg
-        self.test_cfg = read_test_cfg(test_cfg, TEST_DEFAULTS, type(self).__name__)
         for corner, directions in CORNERS.items():
             pools = [
                 CornerPoolBlock(in_channels, directions, in_channels, pool_channels, norm_cfg)
@@ -133,11 +119,11 @@ class CornerNetHead(BaseDenseHead):
             ]
             self.add_module(f'{corner}_pool', nn.ModuleList(pools))
             self._add_outputs(corner)
-        self.loss_heatmap = build_loss(loss_heatmap, 'loss_heatmap', try_heatmap_loss)
-        self.loss_offset = build_loss(loss_offset, 'loss_offset', try_regression_loss)
+        self.loss_heatmap = build_loss(loss_heatmap, 'loss_heatmap', HEATMAP_LOSS, family.backend)
+        self.loss_offset = build_loss(loss_offset, 'loss_offset', ELEMENT_LOSS, family.backend)
         self.loss_embedding = None
         if self.with_corner_emb and loss_embedding is not None:
-            self.loss_embedding = build_loss(loss_embedding, 'loss_embedding', try_grouping_loss)
+            self.loss_embedding = build_loss(loss_embedding, 'loss_embedding', GROUPING_LOSS, family.backend)
 
     def _add_outputs(self, corner: str) -> None:
         """One corner's outputs on every level, under mmdet's names: tl_heat, tl_off, tl_emb, and br_*."""
@@ -174,22 +160,22 @@ class CornerNetHead(BaseDenseHead):
         Raises:
             ValueError: If there are not ``num_feat_levels`` feature maps.
         """
-        feats = supervised_levels(feats, self.num_feat_levels, self.feat_level, type(self).__name__)
+        feats = self.supervised_features(feats)
         levels = [self.forward_single(feature, level) for level, feature in enumerate(feats)]
         tl_heats, br_heats, tl_embs, br_embs, tl_offs, br_offs = (list(maps) for maps in zip(*levels, strict=True))
         return tl_heats, br_heats, tl_embs, br_embs, tl_offs, br_offs
 
-    def forward_single(
-        self, x: Tensor, lvl_ind: int
-    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor, Tensor]:
-        """Maps of one feature level, in the order of :meth:`forward`."""
-        tl, br = (self._branch(corner, lvl_ind, x) for corner in CORNERS)
-        return tl.heat_logits, br.heat_logits, tl.tags, br.tags, tl.offsets, br.offsets
-
-    def _branch(self, corner: str, level: int, x: Tensor) -> CornerMaps:
-        pooled = self._layer(corner, 'pool', level)(x)
-        tags = self._layer(corner, 'emb', level)(pooled) if self.with_corner_emb else None
-        return CornerMaps(self._layer(corner, 'heat', level)(pooled), tags, self._layer(corner, 'off', level)(pooled))
+    def forward_single(self, x: Tensor, lvl_ind: int, return_pool: bool = False) -> list[Any]:
+        """Maps of one feature level, in the order of :meth:`forward`; ``return_pool`` adds the pooled features."""
+        pooled = [self._layer(corner, 'pool', lvl_ind)(x) for corner in CORNERS]
+        maps: list[Any] = []
+        for name in ('heat', 'emb', 'off'):
+            exists = name != 'emb' or self.with_corner_emb
+            maps += [
+                self._layer(corner, name, lvl_ind)(features) if exists else None
+                for corner, features in zip(CORNERS, pooled, strict=True)
+            ]
+        return maps + pooled if return_pool else maps
 
     def _layer(self, corner: str, name: str, level: int) -> nn.Module:
         return self.get_submodule(f'{corner}_{name}.{level}')
@@ -202,94 +188,69 @@ class CornerNetHead(BaseDenseHead):
         br_embs: Tags,
         tl_offs: Levels,
         br_offs: Levels,
-        batch_gt_instances: Sequence[InstanceData],
+        batch_gt_instances: Instances,
         batch_img_metas: Sequence[dict],
-        batch_gt_instances_ignore: Sequence[InstanceData] | None = None,
+        batch_gt_instances_ignore: Instances | None = None,
     ) -> dict[str, Any]:
         """Losses from what :meth:`forward` returned.
 
         Returns:
-            Lists with one value a level: ``det_loss``, ``off_loss`` and what the grouping loss gives (``pull_loss`` and
-            ``push_loss``, or ``group_loss``); and for the log counts and, with embedding, a
+            Lists with one value per level: ``det_loss``, ``off_loss`` and what the grouping loss returns (``pull_loss``
+            and ``push_loss``, or ``group_loss``); and for the log counts and, with embedding, a
             :class:`~mmdet_kpheads.functional.embedding.PairingReport` of the last level.
 
         Raises:
             ValueError: If the levels differ in size.
         """
-        name = type(self).__name__
-        require_same_shape(name, (*tl_heats, *br_heats))
-        truth = GroundTruth.from_instances(
-            batch_gt_instances, batch_img_metas, self.num_classes, name, batch_gt_instances_ignore
-        )
-        maps = (tl_heats, br_heats, tl_embs, br_embs, tl_offs, br_offs)
-        return self.loss_by_truth(*maps, truth, tuple(batch_img_metas[0]['batch_input_shape']))
+        maps: Any = tl_heats, br_heats, tl_embs, br_embs, tl_offs, br_offs
+        return self._loss_of_batch(maps, batch_gt_instances, batch_img_metas, batch_gt_instances_ignore)
 
-    def loss_by_truth(
-        self,
-        tl_heats: Levels,
-        br_heats: Levels,
-        tl_embs: Tags,
-        br_embs: Tags,
-        tl_offs: Levels,
-        br_offs: Levels,
-        truth: GroundTruth,
-        input_size: tuple[int, int],
-    ) -> dict[str, Any]:
-        """Losses from what :meth:`forward` returned and ground truth as tensors: one graph for ``torch.compile``.
+    def targets(self, truth: GroundTruth, geometry: MapGeometry) -> CornerTargets:
+        """What every level is trained on."""
+        return corner_targets(truth, geometry, self.num_classes, self.options)
 
-        The maps are those of :meth:`loss_by_feat`; ``input_size`` is (height, width) of the network input in pixels.
-        """
-        targets = self._targets(truth, tl_heats[0].shape, input_size)
-        levels = zip(
-            map(CornerMaps, tl_heats, tl_embs, tl_offs), map(CornerMaps, br_heats, br_embs, br_offs), strict=True
-        )
-        with torch.autocast(tl_heats[0].device.type, enabled=False):
-            by_level = [self._level_losses(tl, br, targets) for tl, br in levels]
-            pairing = self._pairing(tl_embs[-1], br_embs[-1], targets)
-        share = level_share(len(by_level), self.stack_reduction)
-        losses: dict[str, Any] = {key: [level[key] * share for level in by_level] for key in by_level[0]}
-        return (
-            losses
-            | pairing
-            | {
-                'num_dropped_boxes': truth.num_dropped_boxes,
-                'num_bad_labels': truth.num_bad_labels,
-                'num_shared_cells': targets.top_left.num_shared_cells + targets.bottom_right.num_shared_cells,
-            }
-        )
+    def level_losses(self, levels: Sequence[CornerLevel], targets: CornerTargets) -> list[dict[str, Tensor]]:
+        """The losses of each level; heat-map and offset losses are the mean of both corners."""
+        counts = [value for corner in targets for value in (corner.num_peaks, corner.regress.sum(dtype=torch.float32))]
+        peaks, cells = normalizer(torch.stack(counts)).view(2, 2).unbind(1)  # of both corners
+        return [self._losses_of_level(level, targets, peaks, cells) for level in levels]
 
-    def _targets(self, truth: GroundTruth, map_shape: torch.Size, input_size: tuple[int, int]) -> CornerTargets:
-        return corner_targets(
-            truth, MapFrame(map_shape, input_size, self.min_overlap, self.radius), self.ignore_regions
-        )
-
-    def _level_losses(self, tl: CornerMaps, br: CornerMaps, targets: CornerTargets) -> dict[str, Tensor]:
-        """Losses of one level; those of heat map and offset are the mean of both corners."""
-        corners = (tl, targets.top_left), (br, targets.bottom_right)
-        # divided by 2 before they are added: the gradient of the map is then made with its final scale
-        heats = [
-            heatmap_loss(self.loss_heatmap, maps.heat_logits, target, 2 * normalizer(target.num_peaks))
-            for maps, target in corners
-        ]
-        offsets = [self._offset_loss(maps, target) for maps, target in corners]
-        losses = {'det_loss': heats[0] + heats[1], 'off_loss': torch.stack(offsets).mean()}
-        if tl.tags is not None and br.tags is not None and self.loss_embedding is not None:
-            tags = gather_tags([tl.tags, br.tags], targets.pair_cells).float()  # (B, N, 2, D)
-            losses |= {f'{key}_loss': value for key, value in self.loss_embedding(tags, targets.pair_mask).items()}
+    def _losses_of_level(
+        self, level: CornerLevel, targets: CornerTargets, peaks: Tensor, cells: Tensor
+    ) -> dict[str, Tensor]:
+        heat, offset = [], []
+        for maps, target, num_peaks, num_cells in zip(level.corners(), targets, peaks, cells, strict=True):
+            # divided by 2 before they are added: the gradient of the map then has its final scale
+            heat.append(self.heatmap_loss(self.loss_heatmap, maps.heat_logits, target, 2 * num_peaks))
+            predicted = read_trained(maps.offsets, target, target.offsets)
+            mask = target.regress[..., None]
+            offset.append(averaged(self.loss_offset, predicted, target.offsets, mask, num_cells))
+        losses = {'det_loss': heat[0] + heat[1], 'off_loss': torch.stack(offset).mean()}
+        if self.loss_embedding is not None:
+            tags = self._tags(level, targets).float()
+            losses |= {f'{name}_loss': value for name, value in self.loss_embedding(tags, targets.pair_mask).items()}
         return losses
 
-    def _pairing(self, tl_tags: Tensor | None, br_tags: Tensor | None, targets: CornerTargets) -> dict[str, Tensor]:
-        """How near the tags are to what decoding wants, by name; empty without embedding."""
-        if tl_tags is None or br_tags is None:
+    def log_values(self, levels: Sequence[CornerLevel], targets: CornerTargets) -> dict[str, Tensor]:
+        """Boxes that lost a cell to a smaller one, and how well the tags of the last level pair the corners."""
+        shared = targets.top_left.num_shared_cells + targets.bottom_right.num_shared_cells
+        return self._pairing(levels[-1], targets) | {'num_shared_cells': shared}
+
+    def _tags(self, level: CornerLevel, targets: CornerTargets) -> Tensor:
+        """Tags of both corners of each box, (B, N, 2, D)."""
+        maps: Any = [level.tl_tags, level.br_tags]
+        return gather_tags(maps, targets.pair_cells)
+
+    def _pairing(self, level: CornerLevel, targets: CornerTargets) -> dict[str, Tensor]:
+        """How close the tags are to what decoding needs, by name; empty without embedding."""
+        if level.tl_tags is None:
             return {}
-        tags = gather_tags([tl_tags, br_tags], targets.pair_cells)
-        threshold = self.test_cfg['distance_threshold']
+        threshold = self.decoding.distance_threshold
+        tags = self._tags(level, targets)
         return pairing_report(tags, targets.pair_mask, threshold, self._tag_distance)._asdict()
 
     @torch.no_grad()
-    def pairing(
-        self, feats: Sequence[Tensor], instances: Sequence[InstanceData], metas: Sequence[dict]
-    ) -> dict[str, Tensor]:
+    def pairing(self, feats: Sequence[Tensor], instances: Instances, metas: Sequence[dict]) -> dict[str, Tensor]:
         """How well tags pair the corners of given objects, without a loss; see ``PairingReport``.
 
         Args:
@@ -297,16 +258,11 @@ class CornerNetHead(BaseDenseHead):
             instances: ``bboxes`` (n, 4) in input pixels and ``labels`` (n,) of each image.
             metas: Metas of the images.
         """
-        tl_heats, _, tl_tags, br_tags, _, _ = self(feats)
+        level = CornerLevel(*(levels[-1] for levels in self(feats)))
         truth = GroundTruth.from_instances(instances, metas, self.num_classes, type(self).__name__)
-        targets = self._targets(truth, tl_heats[-1].shape, tuple(metas[0]['batch_input_shape']))
-        return self._pairing(tl_tags[-1], br_tags[-1], targets)
-
-    def _offset_loss(self, maps: CornerMaps, target: PointTargets) -> Tensor:
-        """Divided by the number of cells that are trained, whatever their class."""
-        offsets = read_trained(maps.offsets, target.cells, target.regress, target.offsets)
-        cells = normalizer(target.regress.sum(dtype=torch.float32))
-        return averaged(self.loss_offset, offsets, target.offsets, target.regress[..., None], cells)
+        map_size = (level.tl_heat.shape[2], level.tl_heat.shape[3])
+        targets = self.targets(truth, MapGeometry(map_size, batch_input_size(metas), truth.extent_px))
+        return self._pairing(level, targets)
 
     def get_targets(
         self,
@@ -314,25 +270,45 @@ class CornerNetHead(BaseDenseHead):
         gt_labels: Sequence[Tensor],
         feat_shape: Sequence[int],
         img_shape: Sequence[int],
-    ) -> dict[str, Tensor]:
-        """Dense target maps with mmdet's names; for pictures and tests.
+        with_corner_emb: bool = False,
+        with_guiding_shift: bool = False,
+        with_centripetal_shift: bool = False,
+    ) -> dict[str, Any]:
+        """Dense target maps with mmdet's names; for visualization and comparison.
 
         Args:
             gt_bboxes: (n, 4) boxes of each image in input pixels.
             gt_labels: (n,) labels of each image.
             feat_shape: (B, _, H, W).
             img_shape: (height, width) of the network input.
+            with_corner_emb: Add ``corner_embedding``: of each image, ``[[top, left], [bottom, right]]`` in cells of
+                each box, smaller boxes first (mmdet: in the order of the annotations).
+            with_guiding_shift: Of mmdet's CentripetalHead; must be False.
+            with_centripetal_shift: Likewise.
+
+        Raises:
+            ValueError: If a target of CentripetalHead is asked for.
         """
-        size = (img_shape[0], img_shape[1])
-        sizes = [size] * len(gt_bboxes)
-        truth = GroundTruth.from_tensors(gt_bboxes, gt_labels, sizes, self.num_classes, type(self).__name__)
-        shape = torch.Size((feat_shape[0], self.num_classes, *feat_shape[2:]))
-        return dense_corner_targets(self._targets(truth, shape, size))
+        if with_guiding_shift or with_centripetal_shift:
+            raise ValueError("guiding and centripetal shifts are targets of mmdet's CentripetalHead: use that head")
+        targets = self.targets(*self.truth_of_full_images(gt_bboxes, gt_labels, feat_shape, img_shape))
+        maps: dict[str, Any] = corner_target_maps(targets, self.options.backend)
+        if with_corner_emb:
+            width = feat_shape[3]
+            x_y = torch.stack((targets.pair_cells // width, targets.pair_cells % width), -1)  # (B, N, 2, 2) as y, x
+            maps['corner_embedding'] = [
+                cells[valid].tolist() for cells, valid in zip(x_y, targets.top_left.gaussians.valid, strict=True)
+            ]
+        return maps
 
     @property
     def _tag_distance(self) -> str:
         """Distance between tags in decoding: that of the AE loss, Euclidean for other grouping losses."""
         return getattr(self.loss_embedding, 'distance', 'l2')
+
+    def decode_level(self, level: CornerLevel, geometry: MapGeometry) -> Detections:
+        """Boxes from one level."""
+        return decode_corners(*level.corners(), geometry, self.decoding, self._tag_distance, self.options.backend)
 
     def predict_by_feat(
         self,
@@ -342,7 +318,7 @@ class CornerNetHead(BaseDenseHead):
         br_embs: Tags,
         tl_offs: Levels,
         br_offs: Levels,
-        batch_img_metas: Sequence[dict[str, Any]],
+        batch_img_metas: Sequence[Mapping[str, Any]],
         rescale: bool = False,
         with_nms: bool = True,
     ) -> list[InstanceData]:
@@ -358,7 +334,7 @@ class CornerNetHead(BaseDenseHead):
             batch_img_metas: ``batch_input_shape``, ``img_shape``, and as the pipeline gives them ``border``,
                 ``ori_shape`` and ``scale_factor``.
             rescale: Return boxes in pixels of the original image.
-            with_nms: Apply ``test_cfg['nms']``, if it is not None.
+            with_nms: Apply ``test_cfg.nms``, if it is not None.
 
         Returns:
             ``bboxes`` (n, 4), ``scores`` (n,) and ``labels`` (n,) of each image, best first.
@@ -366,15 +342,5 @@ class CornerNetHead(BaseDenseHead):
         Raises:
             KeyError: If a resized image lacks ``scale_factor``.
         """
-        input_size, extent, cells = image_frame(batch_img_metas, tl_heats[-1])
-        options = {key: self.test_cfg[key] for key in PairingOptions._fields if key in self.test_cfg}
-        found = decode_corners(
-            CornerMaps(tl_heats[-1], tl_embs[-1], tl_offs[-1]),
-            CornerMaps(br_heats[-1], br_embs[-1], br_offs[-1]),
-            input_size,
-            extent,
-            PairingOptions(**options, distance=self._tag_distance),
-            cells,
-        )
-        nms = self.test_cfg['nms'] if with_nms else None
-        return to_instances(found, batch_img_metas, extent, rescale, nms, self.test_cfg['max_per_img'])
+        maps: Any = tl_heats, br_heats, tl_embs, br_embs, tl_offs, br_offs
+        return self._predict_batch(maps, batch_img_metas, rescale, with_nms)

@@ -7,8 +7,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ..errors import InputError
-from ..ground_truth import IGNORE_LABEL
 from ..registry import HOOKS
+from ..structures.ground_truth import IGNORE_LABEL
 from .class_check_hook import heads_with_classes
 
 BAD_LABELS = 'train/num_bad_labels'

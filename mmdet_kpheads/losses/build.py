@@ -1,6 +1,11 @@
-"""Building a head's losses from config, with the names resolved as a user means them."""
+"""Building a loss from config, and refusing one that its caller cannot use.
 
-from collections.abc import Callable
+The ways in which losses are called are protocols, so that a loss of your own fits in. Each takes tensors and returns a
+tensor or, for grouping, a dict of scalars.
+"""
+
+from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 from mmdet.registry import MODELS as MMDET_MODELS
@@ -9,35 +14,71 @@ from torch import nn
 from ..registry import MODELS, SCOPE
 
 
-def build_loss(cfg: dict[str, Any], argument: str, try_call: Callable[[nn.Module], Any]) -> nn.Module:
-    """Build a loss and call it once on tiny input.
+@dataclass(frozen=True)
+class LossProtocol:
+    """How a loss is called: ``loss(*arguments, **keywords)``."""
 
-    A name without scope means ours where we have one of that name (mmdet's want probabilities or match lists), and
-    mmdet's otherwise, whatever the default scope.
+    arguments: tuple[str, ...]
+    keywords: tuple[str, ...] = ()
+    from_logits: bool = False  # whether the loss must be marked with ``from_logits = True``
+    per_box: bool | None = None  # whether it returns one value per box, or one per number; None for neither
+
+    def __str__(self) -> str:
+        return f'loss({", ".join((*self.arguments, *(f"{name}=..." for name in self.keywords)))})'
+
+    def require(self, loss: nn.Module) -> None:
+        """Raise ``TypeError`` unless the loss can be called this way."""
+        if self.from_logits and not getattr(loss, 'from_logits', False):
+            raise TypeError(
+                'it takes probabilities, but the head returns logits: use type="mmdet_kpheads.GaussianFocalLoss", or '
+                'set from_logits = True on a loss of your own that takes logits'
+            )
+        if self.per_box is not None:
+            self._require_values(loss)
+        try:
+            signature(loss.forward).bind(*self.arguments, **dict.fromkeys(self.keywords))
+        except TypeError as error:
+            raise TypeError(f'{error}; it is called as {self}') from error
+
+    def _require_values(self, loss: nn.Module) -> None:
+        """Check what a loss of mmdet returns, which its signature does not say; of others the first call shows it."""
+        modules = {base.__module__ for base in type(loss).__mro__}
+        if any(module.startswith(MMDET_LOSSES) for module in modules) and (MMDET_IOU_LOSSES in modules) != self.per_box:
+            rule = 'box: use an IoU loss' if self.per_box else 'number: use an L1 loss'
+            raise TypeError(f'it must return one value per {rule}')
+
+
+MMDET_LOSSES, MMDET_IOU_LOSSES = 'mmdet.models.losses', 'mmdet.models.losses.iou_loss'
+HEATMAP_LOSS = LossProtocol(('pred', 'target', 'weight'), ('avg_factor',), from_logits=True)
+ELEMENT_LOSS = LossProtocol(('pred', 'target'), ('reduction_override',), per_box=False)  # of sizes and offsets
+BOX_LOSS = LossProtocol(('pred', 'target'), ('reduction_override',), per_box=True)
+GROUPING_LOSS = LossProtocol(('tags', 'mask'))
+TRIPLET_LOSS = LossProtocol(('embeddings', 'labels', 'valid'))
+
+
+def build_loss(cfg: dict[str, Any], argument: str, protocol: LossProtocol, backend: str = 'auto') -> nn.Module:
+    """Build a loss.
+
+    A name without scope means ours where we have one of that name, and mmdet's otherwise, whatever the default scope.
 
     Args:
         cfg: The loss as a config.
-        argument: Name of the head's argument, for the error message.
-        try_call: Calls the loss as the head will.
+        argument: Name of the argument that it is given as, for the error message.
+        protocol: How it will be called.
+        backend: Given to a loss of ours whose config does not set one.
 
     Raises:
-        TypeError: If the head cannot call this loss.
+        TypeError: If the loss cannot be called this way.
     """
     kind = cfg['type']
     if isinstance(kind, str) and kind in MODELS.module_dict:
-        cfg = {**cfg, 'type': f'{SCOPE}.{kind}'}
-    loss: nn.Module = MMDET_MODELS.build(cfg)
+        kind = f'{SCOPE}.{kind}'
+    loss_class: Any = MMDET_MODELS.get(kind) if isinstance(kind, str) else kind
+    if loss_class is not None and 'backend' in signature(loss_class).parameters:
+        cfg = {'backend': backend, **cfg}
+    loss: nn.Module = MMDET_MODELS.build({**cfg, 'type': kind})
     try:
-        try_call(loss)
-    except Exception as error:
-        raise TypeError(f'{argument}: this head cannot call {type(loss).__name__} ({error})') from error
+        protocol.require(loss)
+    except TypeError as error:
+        raise TypeError(f'{argument}: cannot use {type(loss).__name__}: {error}') from error
     return loss
-
-
-def require_logits(loss: nn.Module) -> None:
-    """Raise ``TypeError`` for a heat-map loss that wants probabilities."""
-    if not getattr(loss, 'from_logits', False):
-        raise TypeError(
-            'it takes probabilities, this head gives logits: use type="mmdet_kpheads.GaussianFocalLoss", or set '
-            'from_logits = True on a loss of your own that takes logits'
-        )

@@ -7,26 +7,26 @@ from torch import Tensor, nn
 
 from ..registry import MODELS
 from .associative_embedding_loss import check_tags
-from .build import build_loss
+from .build import TRIPLET_LOSS, build_loss
 
 
 @MODELS.register_module()
 class CornerTripletLoss(nn.Module):
     """Groups keypoints by a triplet loss: those of one object share a label, each image is a batch of its own.
 
-    An alternative to AssociativeEmbeddingLoss, called the same way. It needs two objects in an image: the keypoints of
-    a single one have no negative and do not count.
+    An alternative to AssociativeEmbeddingLoss, called the same way. It needs two objects per image: the keypoints of a
+    single object have no negative and do not count.
 
     Args:
         triplet: Config of the triplet loss; None for TripletHardLoss with its defaults.
 
     Raises:
-        TypeError: If the configured loss cannot be called with (..., M, D) embeddings, labels and a mask.
+        TypeError: If the configured loss does not take embeddings (..., M, D), labels and a mask.
     """
 
     def __init__(self, triplet: dict[str, Any] | None = None) -> None:
         super().__init__()
-        self.triplet = build_loss(triplet or {'type': 'TripletHardLoss'}, 'triplet', _try_call)
+        self.triplet = build_loss(triplet or {'type': 'TripletHardLoss'}, 'triplet', TRIPLET_LOSS)
 
     def forward(self, tags: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """Loss of a batch.
@@ -46,8 +46,3 @@ class CornerTripletLoss(nn.Module):
         labels = objects.repeat_interleave(tags.shape[2]).expand(tags.shape[0], -1)  # (B, N*K)
         valid = (mask != 0).repeat_interleave(tags.shape[2], dim=1)  # (B, N*K)
         return {'group': self.triplet(tags.flatten(1, 2), labels, valid)}
-
-
-def _try_call(loss: nn.Module) -> Tensor:
-    result: Tensor = loss(torch.zeros(1, 2, 1), torch.zeros(1, 2), torch.ones(1, 2, dtype=torch.bool))
-    return result

@@ -2,8 +2,9 @@
 
 from torch import Tensor, nn
 
-from ..functional.focal import gaussian_focal_loss, gaussian_focal_loss_sum
-from ..functional.gaussian import Gaussians
+from ..backends import check_backend, version_of
+from ..functional.gaussian import Gaussians, draw
+from ..functional.gaussian_focal import gaussian_focal_loss, gaussian_focal_sum
 from ..registry import MODELS
 
 REDUCTIONS = ('none', 'mean', 'sum')
@@ -26,13 +27,14 @@ class GaussianFocalLoss(nn.Module):
         loss_weight: Factor of the result.
         pos_weight: Weight of keypoints.
         neg_weight: Weight of all other cells.
+        backend: One of ``mmdet_kpheads.backends.BACKENDS``.
 
     Raises:
-        ValueError: If ``reduction`` is unknown.
+        ValueError: If ``reduction`` or ``backend`` is unknown.
     """
 
-    from_logits = True  # heads ask for this: mmdet's probability losses do not have it
-    takes_gaussians = True  # heads ask for this: other losses get the drawn map
+    from_logits = True  # a head refuses a loss without this mark: mmdet's take probabilities
+    takes_gaussians = True  # losses without this mark get the drawn map
 
     def __init__(
         self,
@@ -42,16 +44,19 @@ class GaussianFocalLoss(nn.Module):
         loss_weight: float = 1.0,
         pos_weight: float = 1.0,
         neg_weight: float = 1.0,
+        backend: str = 'auto',
     ) -> None:
         super().__init__()
         if reduction not in REDUCTIONS:
             raise ValueError(f'reduction must be one of {REDUCTIONS}, but got {reduction!r}')
+        check_backend(backend)
         self.alpha = alpha
         self.gamma = gamma
         self.reduction = reduction
         self.loss_weight = loss_weight
         self.pos_weight = pos_weight
         self.neg_weight = neg_weight
+        self.backend = backend
 
     def forward(
         self,
@@ -65,7 +70,7 @@ class GaussianFocalLoss(nn.Module):
 
         Args:
             pred: (B, C, H, W) logits.
-            target: (B, C, H, W) in [0, 1], exactly 1 at keypoints; or Gaussians, which need not be drawn on a CPU.
+            target: (B, C, H, W) in [0, 1], exactly 1 at keypoints; or Gaussians, which are not always drawn.
             weight: Weight of each cell, broadcastable; None for 1.
             avg_factor: Divisor of the sum, in place of the number of cells.
             reduction_override: Used in place of ``reduction``.
@@ -74,12 +79,13 @@ class GaussianFocalLoss(nn.Module):
         if reduction not in REDUCTIONS:
             raise ValueError(f'reduction must be one of {REDUCTIONS}, but got {reduction!r}')
         if avg_factor is not None and reduction == 'sum':
-            raise ValueError("avg_factor can not be used with reduction 'sum'")
+            raise ValueError("avg_factor cannot be used with reduction 'sum'")
         powers = (self.alpha, self.gamma, self.pos_weight, self.neg_weight)
         if reduction == 'none':
-            dense = target.dense() if isinstance(target, Gaussians) else target
+            dense = version_of(draw, pred, self.backend)(target) if isinstance(target, Gaussians) else target
             return self.loss_weight * gaussian_focal_loss(pred, dense, weight, *powers)
         factor: Tensor | float = self.loss_weight
         if reduction == 'mean':
             factor = self.loss_weight / (pred.numel() if avg_factor is None else avg_factor + FLOAT32_EPS)
-        return gaussian_focal_loss_sum(pred, target, weight, *powers, factor)
+        formula = version_of(gaussian_focal_sum, pred, self.backend)
+        return formula(pred, target, weight, *powers, factor)

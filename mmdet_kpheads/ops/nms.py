@@ -12,7 +12,7 @@ BLOCK = 256  # boxes settled at a time: 256 x 256 overlaps are cheap, and the re
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0, limit: int = 0) -> Tensor:
     """Keep each box that no kept box of a higher score overlaps by more than the threshold.
 
-    Exactly the greedy result; of equal scores the lower index comes first. One host sync a block.
+    Exactly the greedy result; of equal scores the lower index comes first. One host-device sync per block.
 
     Args:
         boxes: (N, 4) xyxy, any one unit.

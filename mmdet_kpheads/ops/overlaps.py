@@ -7,7 +7,7 @@ from .backend import full_precision
 
 
 def checked(boxes: Tensor, scores: Tensor, offset: int) -> tuple[Tensor, Tensor]:
-    """Check the arguments of a suppression and give them in full precision.
+    """Check the arguments of a suppression and convert them to full precision.
 
     Args:
         boxes: (N, 4) xyxy.
@@ -27,7 +27,7 @@ def checked(boxes: Tensor, scores: Tensor, offset: int) -> tuple[Tensor, Tensor]
 
 
 def overlap(first: Tensor, second: Tensor, offset: int) -> Tensor:
-    """Give the intersection over union of boxes (..., 4) that broadcast; 0 / 0, two boxes without area, is NaN.
+    """Intersection over union of boxes (..., 4) that broadcast; NaN for two boxes without area, 0 / 0.
 
     Args:
         first: (..., 4) xyxy.
@@ -45,5 +45,5 @@ def overlap(first: Tensor, second: Tensor, offset: int) -> Tensor:
 
 
 def overlaps(first: Tensor, second: Tensor, offset: int) -> Tensor:
-    """Give the :func:`overlap` of each pair of boxes (N, 4) and (M, 4): (N, M)."""
+    """The :func:`overlap` of each pair of boxes (N, 4) and (M, 4): (N, M)."""
     return overlap(first[:, None], second, offset)

@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor
 
-from ..functional.blocks import reads_are_free
 from .overlaps import checked, overlap, overlaps
 
 METHODS = ('naive', 'linear', 'gaussian')  # in the order of mmcv's numbers 0, 1, 2
@@ -22,8 +21,8 @@ def soft_nms(
 ) -> tuple[Tensor, Tensor]:
     """Take the best box again and again, each time lowering the scores of the boxes that it overlaps.
 
-    N x N factors are computed at once; N rounds of five kernels follow without a host sync, and one sync
-    trims the result. As in mmcv the first box is kept whatever its score. Differs from mmcv in: of equal
+    N x N factors are computed at once. N rounds of five kernels follow without a host-device sync, and one sync trims
+    the result. As in mmcv the first box is kept whatever its score. Differs from mmcv in: of equal
     scores the lower index comes first (mmcv: the one that its swaps left in front), an overlap of 0 / 0
     counts as none (mmcv's Gaussian makes the score NaN), a box whose score is NaN is dropped.
 
@@ -64,7 +63,7 @@ def soft_nms(
 
 
 def _factors(overlap: Tensor, method: str, iou_threshold: float, sigma: float) -> Tensor:
-    """Give what a box multiplies the others' scores with when it is taken, for overlaps of any shape."""
+    """What a box that is taken multiplies the scores of the others with, for overlaps of any shape."""
     overlap = overlap.nan_to_num()
     if method == 'gaussian':
         return torch.exp(-(overlap * overlap) / sigma)
@@ -87,7 +86,7 @@ def soft_nms_batch(
     """Soft-NMS of B images at once, class by class, as far as its first ``rounds`` boxes; without a host sync.
 
     Boxes are taken by falling score, so the first rounds give the best boxes and the rest need not be run. Overlaps are
-    computed for the box that is taken alone, never for all pairs. On a CPU it ends with the last box that there is.
+    computed for the box that is taken alone, never for all pairs.
 
     Args:
         boxes: (B, N, 4) xyxy.
@@ -111,14 +110,9 @@ def soft_nms_batch(
         raise ValueError(f'method must be one of {METHODS}, got {method!r}')
     if offset not in (0, 1):
         raise ValueError(f'offset must be 0 or 1, got {offset}')
-    present = _columns_with_boxes(scores)
-    corners, live, labels = (
-        boxes.detach().float()[:, :present],
-        scores.detach().float()[:, :present],
-        labels[:, :present],
-    )
+    corners, live = boxes.detach().float(), scores.detach().float()
     taken = [(live[:, :0], labels[:, :0])]
-    for _ in range(min(rounds, present)):
+    for _ in range(min(rounds, scores.shape[1])):
         best, index = live.max(1, keepdim=True)  # (B, 1): the first of equals
         taken.append((best, index))
         box = corners.gather(1, index[..., None].expand(-1, -1, 4))  # (B, 1, 4)
@@ -129,11 +123,3 @@ def soft_nms_batch(
         live = live.where(live >= min_score, GONE).scatter(1, index, GONE)
     kept, indices = (torch.cat(parts, 1) for parts in zip(*taken, strict=True))
     return kept, indices
-
-
-def _columns_with_boxes(scores: Tensor) -> int:
-    """Columns of (B, N) scores up to the last box of any image; all of them where reading the device would wait."""
-    if not reads_are_free(scores.device):
-        return scores.shape[1]
-    columns = (scores > GONE).any(0).nonzero()
-    return int(columns[-1]) + 1 if len(columns) else 0

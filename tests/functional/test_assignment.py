@@ -5,24 +5,27 @@ import math
 import pytest
 import torch
 
-from mmdet_kpheads.functional import blocks
+from mmdet_kpheads.backends import version_of
 from mmdet_kpheads.functional.assignment import (
-    BoxRanges,
-    BoxSums,
     best_iou,
-    box_sums,
     center_loss,
     columns,
     inverse_miss,
+    log_center_prior,
+    negative_weight,
+    no_ranges,
+    object_sums,
     positive_loss,
+    precision_of,
+    with_pairs,
 )
-from mmdet_kpheads.functional.center_prior import log_center_prior
 from tests.reference.autoassign import iou
 
 
-@pytest.mark.parametrize('block', [1, 30, 1 << 18])
-def test_best_iou_is_the_maximum_over_the_boxes_of_the_image(block, monkeypatch):
-    monkeypatch.setattr(blocks, 'CPU_BLOCK_CELLS', block)
+@pytest.mark.parametrize('at_once', [1, 30, 1 << 18])
+def test_best_iou_is_the_maximum_over_the_boxes_of_the_image(backend, at_once, monkeypatch):
+    monkeypatch.setattr('mmdet_kpheads.kernels.cpu.BLOCK_CELLS', at_once)
+    monkeypatch.setattr('mmdet_kpheads.functional.assignment.OVERLAPS_AT_ONCE', at_once)
     corner = torch.rand(2, 7, 2) * 50
     predicted = torch.cat((corner, corner + torch.rand(2, 7, 2) * 30), -1)
     predicted[0, 0, 2:] = predicted[0, 0, :2]  # a relu that is closed predicts a point
@@ -33,13 +36,13 @@ def test_best_iou_is_the_maximum_over_the_boxes_of_the_image(block, monkeypatch)
         [max(iou(box, other) for other in image_boxes) for box in image]
         for image, image_boxes in zip(predicted.tolist(), boxes.tolist(), strict=True)
     ]
-    torch.testing.assert_close(best_iou(predicted, boxes), torch.tensor(expected))
+    torch.testing.assert_close(version_of(best_iou, boxes, backend)(predicted, boxes), torch.tensor(expected))
 
 
 def test_positive_loss_by_hand():
     """One box, two points with P+ = 0.5 and 0.2, G = 1 and 0.5."""
     hits, priors = torch.tensor([0.5, 0.2]), torch.tensor([1.0, 0.5])
-    sums = box_sums(torch.zeros(2).long(), 2, hits.log(), priors.log(), torch.zeros(2))
+    sums = object_sums(torch.zeros(2).long(), 2, hits.log(), priors.log(), torch.zeros(2))
     first, second = math.exp(1.5), 0.5 * math.exp(0.6)
     expected = -math.log((first * 0.5 + second * 0.2) / (first + second))
     assert positive_loss(sums, torch.tensor([True, False])).tolist() == pytest.approx([expected, 0.0])
@@ -50,8 +53,8 @@ def test_the_shift_cancels_and_saves_small_priors():
     """Points 200 sigma^2 away: exp would be 0 for all of them."""
     box, log_hit = torch.zeros(2).long(), torch.tensor([0.5, 0.2]).log().requires_grad_()
     log_prior = torch.tensor([-200.0, -200.7])
-    sums = box_sums(box, 1, log_hit, log_prior, torch.tensor([-200.0]))
-    near = box_sums(box, 1, log_hit, log_prior + 200, torch.zeros(1))
+    sums = object_sums(box, 1, log_hit, log_prior, torch.tensor([-200.0]))
+    near = object_sums(box, 1, log_hit, log_prior + 200, torch.zeros(1))
     held = torch.tensor([True])
     torch.testing.assert_close(positive_loss(sums, held), positive_loss(near, held))
     positive_loss(sums, held).sum().backward()
@@ -62,24 +65,23 @@ def test_the_shift_cancels_and_saves_small_priors():
 def test_sums_of_parts_add_up():
     box = torch.tensor([0, 0, 1, 1, 2])
     values = torch.rand(5).log(), torch.rand(5).log()
-    whole = box_sums(box, 3, *values, torch.zeros(3))
+    whole = object_sums(box, 3, *values, torch.zeros(3))
     parts = [
-        box_sums(box[part], 3, values[0][part], values[1][part], torch.zeros(3))
+        object_sums(box[part], 3, values[0][part], values[1][part], torch.zeros(3))
         for part in (slice(0, 1), slice(1, 4), slice(4, 5))
     ]
-    for total, expected in zip(BoxSums.total(parts), whole, strict=True):
-        torch.testing.assert_close(total, expected)
+    for values, expected in zip(zip(*parts, strict=True), whole, strict=True):
+        torch.testing.assert_close(sum(values), expected)
 
 
 def test_negative_weights_of_a_box_run_from_0_to_1():
     first, value = torch.zeros(3).long(), inverse_miss(torch.tensor([0.0, 0.5, 0.9]))
-    ranges = BoxRanges.empty(3, value.device)
-    ranges.include_(first, value, torch.zeros(3))
-    torch.testing.assert_close(ranges.negative_weight(first, value), torch.tensor([1.0, 8 / 9, 0.0]))  # of 1, 2, 10
+    ranges = with_pairs(no_ranges(3, value.device), first, value, torch.zeros(3))
+    torch.testing.assert_close(negative_weight(ranges, first, value), torch.tensor([1.0, 8 / 9, 0.0]))  # of 1, 2, 10
     second, value = torch.ones(1).long(), inverse_miss(torch.tensor([0.3]))
-    ranges.include_(second, value, torch.zeros(1))
-    assert ranges.negative_weight(second, value).item() == 0
-    assert ranges.held.tolist() == [True, True, False]
+    ranges = with_pairs(ranges, second, value, torch.zeros(1))
+    assert negative_weight(ranges, second, value).item() == 0
+    assert ranges.highest.isfinite().tolist() == [True, True, False]
 
 
 def test_columns():
@@ -96,8 +98,8 @@ def test_center_loss_is_the_mean_over_images():
 @pytest.mark.parametrize('sigma', [0.0, -1e-30, 1e-3, 1.0, 1e30])
 @pytest.mark.parametrize('offset', [0.0, 1e-3, 200.0])
 def test_the_prior_is_finite_for_any_sigma(sigma, offset):
-    mean, scale = torch.zeros(1, 2, requires_grad=True), torch.full((1, 2), sigma, requires_grad=True)
-    log_prior = log_center_prior(torch.full((1, 2), offset), mean, scale)
+    mean, scale = torch.zeros(2, 1, requires_grad=True), torch.full((2, 1), sigma, requires_grad=True)
+    log_prior = log_center_prior(torch.full((2, 1), offset), mean, precision_of(scale))
     log_prior.exp().sum().backward()
     assert log_prior.isfinite().all()
     assert mean.grad.isfinite().all()
@@ -105,5 +107,7 @@ def test_the_prior_is_finite_for_any_sigma(sigma, offset):
 
 
 def test_the_prior_is_a_product_of_gaussians():
-    value = log_center_prior(torch.tensor([[1.0, -2.0]]), torch.tensor([[0.5, 0.0]]), torch.tensor([[2.0, -4.0]])).exp()
+    value = log_center_prior(
+        torch.tensor([1.0, -2.0]), torch.tensor([0.5, 0.0]), precision_of(torch.tensor([2.0, -4.0]))
+    ).exp()
     assert value.item() == pytest.approx(math.exp(-0.25 / 8) * math.exp(-4 / 32))

@@ -1,9 +1,9 @@
-import math
-
 import pytest
 import torch
 
-from mmdet_kpheads.functional.gaussian import Gaussians, gaussian_radius, largest_radius, nonzero_cells
+from mmdet_kpheads.backends import version_of
+from mmdet_kpheads.functional.gaussian import Gaussians, draw, gaussian_radius, largest_radius
+from mmdet_kpheads.kernels.cpu import nonzero_cells, nonzero_gaussians
 from tests.reference import center as reference
 
 
@@ -48,7 +48,7 @@ def test_bad_options_are_named(mode, t, text):
         gaussian_radius(torch.ones(1), torch.ones(1), t, mode)
 
 
-def test_drawing_equals_the_loop_and_the_own_cell_is_exactly_one():
+def test_drawing_equals_the_loop_and_the_own_cell_is_exactly_one(backend):
     boxes = [[0.0, 0.0, 20.0, 30.0], [10.0, 12.0, 62.0, 60.0], [40.0, 40.0, 44.0, 43.0], [12.0, 14.0, 60.0, 58.0]]
     labels = [0, 1, 1, 1]
     expected = reference.heatmap(boxes, labels, 2, 16, 16, 0.25)
@@ -57,7 +57,8 @@ def test_drawing_equals_the_loop_and_the_own_cell_is_exactly_one():
     cells = ((scaled[..., 2:] + scaled[..., :2]) / 2).long()
     r = gaussian_radius(size[..., 1], size[..., 0], 0.3).floor().long()
     valid = torch.ones(1, 4, dtype=torch.bool)
-    drawn = Gaussians(torch.Size((1, 2, 16, 16)), cells, r, torch.tensor([labels]), valid, 8).dense()
+    gaussians = Gaussians(torch.Size((1, 2, 16, 16)), cells, r, torch.tensor([labels]), valid, 8)
+    drawn = version_of(draw, cells, backend)(gaussians)
     torch.testing.assert_close(drawn[0].double(), expected, rtol=1e-6, atol=1e-7)
     assert all(drawn[0, label, y, x] == 1 for label, (x, y) in zip(labels, cells[0].tolist(), strict=True))
 
@@ -72,17 +73,17 @@ def many_gaussians():
 
 def test_drawing_in_parts_changes_nothing(monkeypatch):
     gaussians = many_gaussians()
-    whole = gaussians.dense()
+    whole = draw(gaussians)
     monkeypatch.setattr('mmdet_kpheads.functional.gaussian.WINDOW_CELLS_AT_ONCE', 500)
-    assert torch.equal(gaussians.dense(), whole)
-    index, value = gaussians.sparse(torch.full(gaussians.shape, math.nan))
+    assert torch.equal(draw(gaussians), whole)
+    index, value = nonzero_gaussians(gaussians)
     assert torch.equal(torch.zeros(whole.numel()).scatter(0, index, value).view_as(whole), whole)
 
 
 def test_sparse_cells_are_those_of_the_drawn_map_each_once():
     gaussians = many_gaussians()
-    index, value = gaussians.sparse(torch.full(gaussians.shape, math.nan))
-    expected_index, expected_value = nonzero_cells(gaussians.dense())
+    index, value = nonzero_gaussians(gaussians)
+    expected_index, expected_value = nonzero_cells(draw(gaussians))
     order = index.argsort()
     assert torch.equal(index[order], expected_index)
     assert torch.equal(value[order], expected_value)
@@ -91,5 +92,5 @@ def test_sparse_cells_are_those_of_the_drawn_map_each_once():
 def test_no_boxes_give_no_cells():
     none = torch.zeros(2, 0, dtype=torch.int64)
     gaussians = Gaussians(torch.Size((2, 3, 4, 4)), none[..., None].expand(2, 0, 2), none, none, none.bool(), 3)
-    assert len(gaussians.sparse(torch.full(gaussians.shape, math.nan))[0]) == 0
-    assert not gaussians.dense().any()
+    assert len(nonzero_gaussians(gaussians)[0]) == 0
+    assert not draw(gaussians).any()

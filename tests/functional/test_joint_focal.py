@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from mmdet_kpheads.functional import blocks
+from mmdet_kpheads.backends import version_of
 from mmdet_kpheads.functional.joint_focal import SparseWeight, joint_focal_loss, joint_focal_sum
 
 
@@ -23,6 +23,10 @@ def sparse(weight):
     return SparseWeight(cells.repeat(2), torch.cat((weight.flatten(), weight.flatten() / 2 + 0.5)))
 
 
+def summed(backend, logits, objectness, weight):
+    return version_of(joint_focal_sum, logits, backend)(logits, objectness, weight)
+
+
 def formula(logits, objectness, weight):
     hit = (weight * logits.sigmoid() * objectness.sigmoid()).double()
     return hit**2 * -torch.log(1 - hit)
@@ -34,12 +38,11 @@ def test_equals_the_formula():
     torch.testing.assert_close(joint_focal_loss(logits, objectness, weight).double(), expected, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.usefixtures('device_path')
 @pytest.mark.parametrize('block', [64, 1 << 18])
-def test_sum_and_gradients_equal_autograd(block, monkeypatch):
-    monkeypatch.setattr(blocks, 'CPU_BLOCK_CELLS', block)
+def test_sum_and_gradients_equal_autograd(backend, block, monkeypatch):
+    monkeypatch.setattr('mmdet_kpheads.kernels.cpu.BLOCK_CELLS', block)
     logits, objectness, weight = inputs()
-    total, _ = joint_focal_sum(logits, objectness, sparse(weight))
+    total, _ = summed(backend, logits, objectness, sparse(weight))
     (total * 3).backward()
     double = [tensor.detach().double().requires_grad_() for tensor in (logits, objectness)]
     expected = formula(*double, weight.double()).sum()
@@ -51,31 +54,29 @@ def test_sum_and_gradients_equal_autograd(block, monkeypatch):
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float32])
 @pytest.mark.parametrize('value', [-60000.0, -100.0, 0.0, 17.0, 60.0, 95.0, 200.0, 60000.0])
-@pytest.mark.usefixtures('device_path')
-def test_finite_for_any_logit(dtype, value):
+def test_finite_for_any_logit(backend, dtype, value):
     logits = torch.full((1, 80, 4), value, dtype=dtype, requires_grad=True)
     objectness = torch.full((1, 1, 4), value, dtype=dtype, requires_grad=True)
     weight = torch.tensor([0.0, 0.5, 1 - 2**-24, 1.0]).expand(1, 80, 4)
-    total, _ = joint_focal_sum(logits, objectness, sparse(weight))
+    total, _ = summed(backend, logits, objectness, sparse(weight))
     total.backward()
     assert total.isfinite()
     assert logits.grad.isfinite().all()
     assert objectness.grad.isfinite().all()
 
 
-@pytest.mark.usefixtures('device_path')
 @pytest.mark.parametrize('logit', [20.0, 150.0])
-def test_a_saturated_background_point_keeps_its_gradient(logit):
+def test_a_saturated_background_point_keeps_its_gradient(backend, logit):
     """In float32 sigmoid(20) is 1: the plain formula would be a logarithm of 0."""
     logits = torch.full((1, 1, 1), logit, requires_grad=True)
-    total, _ = joint_focal_sum(logits, torch.full((1, 1, 1), logit), sparse(torch.ones(1, 1, 1)))
+    total, _ = summed(backend, logits, torch.full((1, 1, 1), logit), sparse(torch.ones(1, 1, 1)))
     total.backward()
     assert total.item() == pytest.approx(logit - math.log(2), rel=1e-4)  # -log(2 exp(-logit))
     assert logits.grad.item() == pytest.approx(0.5, rel=1e-4)
 
 
-def test_no_points_give_zero():
-    total, values = joint_focal_sum(torch.zeros(0, 3, 5), torch.zeros(0, 1, 5), sparse(torch.ones(0, 3, 5)))
+def test_no_points_give_zero(backend):
+    total, values = summed(backend, torch.zeros(0, 3, 5), torch.zeros(0, 1, 5), sparse(torch.ones(0, 3, 5)))
     assert total == 0
     assert values.shape == (0,)
 
@@ -88,9 +89,8 @@ def test_a_weight_is_1_but_at_its_cells_and_0_at_ignored_points():
     assert dense.tolist() == [[[0.5, 1, 0], [1, 1, 0]], [[1, 0, 1], [0.25, 0, 1]]]
 
 
-@pytest.mark.usefixtures('device_path')
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
-def test_the_values_at_the_cells_carry_their_own_gradient(dtype):
+def test_the_values_at_the_cells_carry_their_own_gradient(backend, dtype):
     """The logits at the cells of the weight go on to another loss, here their squares; a cell may come twice."""
     cells, values = torch.tensor([7, 100, 7, 299]), torch.tensor([0.5, 0.25, 0.75, 1.0])
     weight = SparseWeight(cells, values)
@@ -100,7 +100,7 @@ def test_the_values_at_the_cells_carry_their_own_gradient(dtype):
         logits = (torch.linspace(-3, 3, logits.numel()).view(logits.shape)).to(dtype).requires_grad_()
         objectness = torch.linspace(-2, 2, objectness.numel()).view(objectness.shape).to(dtype).requires_grad_()
         if fast:
-            total, read = joint_focal_sum(logits, objectness, weight)
+            total, read = summed(backend, logits, objectness, weight)
         else:
             total = joint_focal_loss(logits, objectness, weight.dense(logits)).sum()
             read = logits.flatten()[cells].float()
@@ -113,22 +113,21 @@ def test_the_values_at_the_cells_carry_their_own_gradient(dtype):
         torch.testing.assert_close(a, b, **close)
 
 
-@pytest.mark.usefixtures('device_path')
-def test_maps_that_do_not_lie_in_order():
+def test_maps_that_do_not_lie_in_order(backend):
     logits, objectness, _ = inputs()
     weight = SparseWeight(torch.tensor([4, 77]), torch.tensor([0.5, 0.25]))
     results = []
     for turned in (logits.detach(), logits.detach().transpose(1, 2).contiguous().transpose(1, 2)):
-        total, read = joint_focal_sum(turned.requires_grad_(), objectness, weight)
+        total, read = summed(backend, turned.requires_grad_(), objectness, weight)
         results.append((total, read, *torch.autograd.grad(total + read.sum(), turned)))
     for a, b in zip(*results, strict=True):
         torch.testing.assert_close(a, b)
 
 
-def test_the_values_alone_have_their_gradient():
+def test_the_values_alone_have_their_gradient(backend):
     logits, objectness, _ = inputs()
     weight = SparseWeight(torch.tensor([4, 4]), torch.tensor([0.5, 0.5]))
-    _, read = joint_focal_sum(logits, objectness, weight)
+    _, read = summed(backend, logits, objectness, weight)
     (alone,) = torch.autograd.grad(read.sum(), logits)
     assert alone.flatten().nonzero().tolist() == [[4]]
     assert alone.flatten()[4] == 2

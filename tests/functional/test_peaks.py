@@ -1,7 +1,9 @@
 import pytest
 import torch
 
-from mmdet_kpheads.functional.peaks import _peaks_of_all, _peaks_of_best_rows, gather_cells, is_peak, top_peaks
+from mmdet_kpheads.backends import version_of
+from mmdet_kpheads.functional.peaks import gather_cells, is_peak, top_peaks
+from mmdet_kpheads.kernels.cpu import _peaks_of_best_rows
 from tests.reference import center as reference
 
 
@@ -36,46 +38,46 @@ def test_a_plateau_gives_one_peak_and_nan_none():
 
 
 @pytest.mark.parametrize('kernel', [0, 4, -3])
-def test_even_windows_are_refused(kernel):
+def test_even_windows_are_refused(backend, kernel):
     with pytest.raises(ValueError, match='local_maximum_kernel must be a positive odd number'):
         is_peak(torch.zeros(1, 1, 4, 4), kernel)
     with pytest.raises(ValueError, match='local_maximum_kernel must be a positive odd number'):
-        top_peaks(torch.zeros(1, 9, 64, 64), 2, kernel)
+        version_of(top_peaks, torch.zeros(1), backend)(torch.zeros(1, 9, 64, 64), 2, kernel)
 
 
-def test_k_beyond_the_map_is_cut():
-    peaks = top_peaks(torch.randn(2, 1, 3, 3), k=100, kernel=3)
+def test_k_beyond_the_map_is_cut(backend):
+    peaks = version_of(top_peaks, torch.zeros(1), backend)(torch.randn(2, 1, 3, 3), k=100, kernel=3)
     assert peaks.logits.shape == (2, 9)
     assert (peaks.logits[:, 0] > -torch.inf).all()
 
 
-def test_best_first_and_equal_ones_by_class_and_cell():
+def test_best_first_and_equal_ones_by_class_and_cell(backend):
     heat = torch.full((1, 2, 5, 5), -9.0)
     heat[0, 1, 2, 2], heat[0, 0, 4, 4], heat[0, 0, 0, 0] = 3.0, 5.0, 3.0
-    peaks = top_peaks(heat, 3, 3)
+    peaks = version_of(top_peaks, heat, backend)(heat, 3, 3)
     assert peaks.labels.tolist() == [[0, 0, 1]]
     assert peaks.cells.tolist() == [[24, 0, 12]]
 
 
-@pytest.mark.usefixtures('device_path')
-def test_of_equal_ones_at_the_cut_the_first_wins():
+def test_of_equal_ones_at_the_cut_the_first_wins(backend):
+    find = version_of(top_peaks, torch.zeros(1), backend)
     heat = torch.zeros(1, 2, 40, 40)
     heat[..., ::4, ::4] = -0.0
     heat[..., 1::4, 1::4] = 1.0
-    peaks = top_peaks(heat, 5, 3)
+    peaks = find(heat, 5, 3)
     assert peaks.cells.tolist() == [[41, 45, 49, 53, 57]]
     assert peaks.labels.tolist() == [[0] * 5]
     assert peaks.logits.tolist() == [[1.0] * 5]
-    negative = top_peaks(heat - 3, 5, 3)
+    negative = find(heat - 3, 5, 3)
     assert negative.cells.tolist() == peaks.cells.tolist()
     assert negative.logits.tolist() == [[-2.0] * 5]
 
 
-def test_masked_cells_neither_are_peaks_nor_suppress():
+def test_masked_cells_neither_are_peaks_nor_suppress(backend):
     heat = torch.zeros(1, 1, 4, 4)
     heat[..., 1, 2], heat[..., 1, 1] = 9.0, 5.0
     columns = torch.arange(4) < 2
-    peaks = top_peaks(heat, 1, 3, columns.expand(1, 1, 4, 4))
+    peaks = version_of(top_peaks, heat, backend)(heat, 1, 3, columns.expand(1, 1, 4, 4))
     assert (peaks.logits.item(), peaks.cells.item()) == (5.0, 5)
 
 
@@ -101,8 +103,8 @@ def blobs(batch=2, classes=3, cells=64, seed=0, levels=None):
 def test_the_best_rows_hold_the_best_peaks(levels, masked, k, kernel):
     heat = blobs(levels=levels)
     valid = (torch.rand(2, 1, 64, 64) > 0.3) if masked else None
-    expected = _peaks_of_all(heat, k, kernel, valid)
-    for found, wanted in zip(top_peaks(heat, k, kernel, valid), expected, strict=True):
+    expected = top_peaks(heat, k, kernel, valid)
+    for found, wanted in zip(version_of(top_peaks, heat, 'cpu')(heat, k, kernel, valid), expected, strict=True):
         assert torch.equal(found, wanted)
 
 

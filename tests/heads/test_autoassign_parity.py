@@ -8,6 +8,7 @@ from mmengine.config import ConfigDict
 from mmdet_kpheads.heads import AutoAssignHead
 from tests.reference import autoassign as reference
 from tests.scenes import instances, metas
+from tests.training import BACKEND
 
 TOLERANCE = dict(rtol=1e-5, atol=1e-5)
 SIZE, CLASSES, STRIDES = 128, 4, (8, 16, 32, 64, 128)
@@ -24,7 +25,7 @@ def pair(loss_bbox=GIOU, test_cfg=TEST_CFG, **options):
         | options
     )
     theirs = MMDetHead(**options, test_cfg=ConfigDict(test_cfg))
-    ours = AutoAssignHead(**options, test_cfg=test_cfg)
+    ours = AutoAssignHead(**options, test_cfg=test_cfg, backend=BACKEND.get())
     torch.nn.init.normal_(theirs.center_prior.mean, std=0.3)
     torch.nn.init.uniform_(theirs.center_prior.sigma, 0.5, 2.0)
     torch.nn.init.constant_(theirs.conv_reg.bias, 2.0)

@@ -7,11 +7,13 @@ from mmengine.structures import InstanceData
 from mmdet_kpheads.heads import CenterNetHead
 from tests.profiling import device_reads, operators
 from tests.scenes import instances, metas, random_maps, well_formed
+from tests.training import BACKEND
 
 SIZE, CELLS, CLASSES = 128, 32, 3
 
 
 def build(**options) -> CenterNetHead:
+    options.setdefault('backend', BACKEND.get())
     return CenterNetHead(8, 8, options.pop('num_classes', CLASSES), **options)
 
 
@@ -129,7 +131,7 @@ def test_a_step_reads_nothing_from_the_device():
 
 @pytest.mark.usefixtures('as_on_a_gpu')
 def test_decoding_reads_nothing_before_results(monkeypatch):
-    monkeypatch.setattr('mmdet_kpheads.heads.centernet_head.to_instances', lambda found, *_: found)
+    monkeypatch.setattr('mmdet_kpheads.heads.heatmap_head.to_instances', lambda found, *_, **__: found)
     maps = flat(*random_maps(2, CLASSES, CELLS))
     assert not device_reads(lambda: build().predict_by_feat(*maps, metas(2, SIZE)))
 
@@ -152,9 +154,9 @@ def test_radius_modes_change_the_heat_map_only():
     exact, legacy = (losses_of(build(radius=mode), image, maps=maps) for mode in ('exact', 'legacy'))
     assert exact['loss_center_heatmap'] != legacy['loss_center_heatmap']
     assert exact['loss_wh'] == legacy['loss_wh']
-    assert build().min_overlap == 0.3
-    assert build(radius='legacy').min_overlap == 0.7
-    assert build(radius='legacy', min_overlap=0.5).min_overlap == 0.5
+    assert build().options.overlap == 0.3
+    assert build(radius='legacy').options.overlap == 0.7
+    assert build(radius='legacy', min_overlap=0.5).options.overlap == 0.5
 
 
 def test_giou_gradient_does_not_depend_on_the_scale():
@@ -206,11 +208,19 @@ def test_class_specific_sizes_keep_two_objects_of_one_cell():
     [
         (dict(size_encoding='exp'), ValueError, "size_encoding must be one of .* but got 'exp'"),
         (dict(radius='old'), ValueError, "radius must be one of .* but got 'old'"),
-        (dict(min_overlap=1.5), ValueError, 'min_overlap must lie between 0 and 1, but got 1.5'),
+        (dict(min_overlap=1.5), ValueError, 'min_overlap must be between 0 and 1, but got 1.5'),
         (dict(test_cfg=dict(topK=3)), ValueError, r"test_cfg of CenterNetHead: unknown \['topK'\]; it reads .*topk"),
-        (dict(loss_wh=dict(type='GIoULoss')), TypeError, 'loss_wh: this head cannot call GIoULoss'),
-        (dict(loss_bbox=dict(type='L1Loss')), TypeError, 'loss_bbox: this head cannot call L1Loss'),
-        (dict(loss_center_heatmap=dict(type='mmdet.GaussianFocalLoss')), TypeError, 'gives logits'),
+        (
+            dict(loss_wh=dict(type='GIoULoss')),
+            TypeError,
+            'loss_wh: cannot use GIoULoss: .* one value per number',
+        ),
+        (
+            dict(loss_bbox=dict(type='L1Loss')),
+            TypeError,
+            'loss_bbox: cannot use L1Loss: .* one value per box',
+        ),
+        (dict(loss_center_heatmap=dict(type='mmdet.GaussianFocalLoss')), TypeError, 'the head returns logits'),
     ],
 )
 def test_bad_options_are_named(options, error, text):

@@ -7,7 +7,7 @@ from mmengine.config import ConfigDict
 
 from mmdet_kpheads.heads import CenterNetHead
 from tests.scenes import instances, metas, random_maps, well_formed
-from tests.training import follow, small_detector
+from tests.training import BACKEND, follow, small_detector
 
 TOLERANCE = dict(rtol=1e-5, atol=1e-5)
 SIZE, CELLS, CLASSES = 128, 32, 5
@@ -16,7 +16,7 @@ TEST_CFG = dict(topk=100, local_maximum_kernel=3, max_per_img=100)
 
 def pair(**options):
     theirs = MMDetHead(8, 8, CLASSES, test_cfg=ConfigDict(TEST_CFG), **options)
-    ours = CenterNetHead(8, 8, CLASSES, test_cfg=TEST_CFG, **options)
+    ours = CenterNetHead(8, 8, CLASSES, test_cfg=TEST_CFG, backend=BACKEND.get(), **options)
     return ours, theirs
 
 

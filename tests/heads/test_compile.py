@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 
-from mmdet_kpheads.ground_truth import GroundTruth
+from mmdet_kpheads.structures import GroundTruth
 from tests.scenes import metas, well_formed
 from tests.training import SMALL_HEADS, features_of, samples_of, small_detector, small_head, summed
 
@@ -12,6 +12,12 @@ PX, CLASSES = 64, 3
 HEAT_MAP_HEADS = ('centernet', 'cornernet')
 BOUNDARIES = ('from_instances', 'to_instances')  # from lists of objects to tensors of fixed size, and back
 CPP = pytest.mark.slow  # Inductor calls the C++ compiler for some tens of seconds
+
+
+@pytest.fixture(autouse=True)
+def backend():
+    """Once: under torch.compile every head runs the reference."""
+    return 'auto'
 
 
 @pytest.fixture(autouse=True)
@@ -37,13 +43,13 @@ def gradients(loss, maps):
     return torch.autograd.grad(loss, [level for levels in maps for level in levels], allow_unused=True)
 
 
-@pytest.mark.parametrize('backend', ['aot_eager', pytest.param('inductor', marks=CPP)])
+@pytest.mark.parametrize('compiler', ['aot_eager', pytest.param('inductor', marks=CPP)])
 @pytest.mark.parametrize('name', HEAT_MAP_HEADS)
-def test_loss_is_one_graph_with_the_same_value_and_gradient(name, backend):
+def test_loss_is_one_graph_with_the_same_value_and_gradient(name, compiler):
     head, maps, images, img_metas = scene(name)
     eager = summed(head.loss_by_feat(*maps, images, img_metas))
-    compiled = torch.compile(head.loss_by_truth, backend=backend, fullgraph=True)
-    found = summed(compiled(*maps, truth_of(images, img_metas), (PX, PX)))
+    compiled = torch.compile(head.loss_by_truth, backend=compiler, fullgraph=True)
+    found = summed(compiled(*maps, truth=truth_of(images, img_metas), input_size=(PX, PX)))
     torch.testing.assert_close(found, eager, rtol=1e-6, atol=1e-6)
     for ours, expected in zip(gradients(found, maps), gradients(eager, maps), strict=True):
         torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-6)
@@ -59,7 +65,7 @@ def test_other_numbers_of_boxes_need_no_new_graph(name):
     for boxes in ((3, 2), (5, 4), (1, 9), (30, 12), (0, 0), (2, 6), (0, 1), (17, 100)):
         images = [well_formed(number, CLASSES, PX, seed=i) for i, number in enumerate(boxes)]
         expected = summed(head.loss_by_feat(*maps, images, img_metas))
-        found = summed(compiled(*maps, truth_of(images, img_metas), (PX, PX)))
+        found = summed(compiled(*maps, truth=truth_of(images, img_metas), input_size=(PX, PX)))
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
         seen.add(round(expected.item(), 4))
     assert counter.frame_count <= 2
@@ -75,8 +81,8 @@ def test_another_size_of_the_map_is_another_graph(name):
     for px in (64, 96, 128, 64):
         maps = [[level.detach() for level in levels] for levels in head(features_of(name, 2, 0, px // 4))]
         truth = GroundTruth.from_instances([well_formed(3, CLASSES, px)] * 2, metas(2, px), CLASSES, 'test')
-        expected = summed(head.loss_by_truth(*maps, truth, (px, px)))
-        torch.testing.assert_close(summed(compiled(*maps, truth, (px, px))), expected)
+        expected = summed(head.loss_by_truth(*maps, truth=truth, input_size=(px, px)))
+        torch.testing.assert_close(summed(compiled(*maps, truth=truth, input_size=(px, px))), expected)
     assert counter.frame_count <= 3
 
 

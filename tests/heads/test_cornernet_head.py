@@ -7,6 +7,7 @@ from mmdet_kpheads.heads import CornerNetHead
 from tests.heads.test_centernet_head import HOSTILE
 from tests.profiling import device_reads, operators
 from tests.scenes import instances, metas, well_formed
+from tests.training import BACKEND
 
 SIZE, CELLS, CLASSES = 128, 32, 3
 SOFT_NMS = dict(type='soft_nms', iou_threshold=0.5, method='gaussian')
@@ -14,6 +15,7 @@ SOFT_NMS = dict(type='soft_nms', iou_threshold=0.5, method='gaussian')
 
 def build(**options) -> CornerNetHead:
     options = dict(num_classes=CLASSES, in_channels=4, num_feat_levels=1) | options
+    options.setdefault('backend', BACKEND.get())
     return CornerNetHead(**options)
 
 
@@ -110,7 +112,7 @@ def test_a_step_reads_nothing_from_the_device():
 
 @pytest.mark.usefixtures('as_on_a_gpu')
 def test_decoding_reads_nothing_before_results(monkeypatch):
-    monkeypatch.setattr('mmdet_kpheads.heads.cornernet_head.to_instances', lambda found, *_: found)
+    monkeypatch.setattr('mmdet_kpheads.heads.heatmap_head.to_instances', lambda found, *_, **__: found)
     head = build()
     maps = flat(maps_of(head, 2))
     assert not device_reads(lambda: head.predict_by_feat(*maps, metas(2, SIZE)))
@@ -201,7 +203,7 @@ def test_a_triplet_loss_groups_corners(kind):
         (
             dict(loss_embedding=dict(type='mmdet.AssociativeEmbeddingLoss')),
             TypeError,
-            'loss_embedding: this head cannot call',
+            'loss_embedding: cannot use',
         ),
         (dict(stack_reduction='max'), ValueError, "stack_reduction must be one of .* but got 'max'"),
         (dict(feat_level=1, num_feat_levels=2), ValueError, 'num_feat_levels must be 1, but got 2'),

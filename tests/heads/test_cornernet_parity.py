@@ -8,6 +8,7 @@ from mmengine.structures import InstanceData
 
 from mmdet_kpheads.heads import CornerNetHead
 from tests.scenes import instances, metas
+from tests.training import BACKEND
 
 TOLERANCE = dict(rtol=1e-5, atol=1e-5)
 SIZE, CELLS, CLASSES = 128, 32, 4
@@ -19,7 +20,7 @@ NAMES = ('det_loss', 'off_loss', 'pull_loss', 'push_loss')
 def pair(levels=2, channels=8, **options):
     options = dict(num_feat_levels=levels, in_channels=channels, num_classes=CLASSES, **options)
     theirs = MMDetHead(**options, test_cfg=ConfigDict(**TEST_CFG, nms=SOFT_NMS))
-    ours = CornerNetHead(**options, test_cfg=dict(TEST_CFG, nms=SOFT_NMS))
+    ours = CornerNetHead(**options, test_cfg=dict(TEST_CFG, nms=SOFT_NMS), backend=BACKEND.get())
     ours.load_state_dict(theirs.state_dict(), strict=True)
     return ours, theirs
 

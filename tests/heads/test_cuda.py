@@ -6,20 +6,23 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from mmdet_kpheads.decoding.center import decode_centers
-from mmdet_kpheads.decoding.corner import CornerMaps, PairingOptions, decode_corners
-from mmdet_kpheads.decoding.points import PointLevel, decode_points
 from tests.scenes import metas, well_formed
 from tests.training import SMALL_HEADS, features_of, small_head, summed
 
 PX, CLASSES, IMAGES = 64, 3, 2
 WAITING = {'aten::_local_scalar_dense', 'aten::nonzero', 'aten::masked_select'}
-pytestmark = pytest.mark.usefixtures('as_on_a_gpu')  # nothing of it changes on a GPU
+pytestmark = pytest.mark.usefixtures('as_on_a_gpu')
 CUDA = pytest.param(
     'cuda',
     marks=[pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')],
 )
 DEVICES = pytest.mark.parametrize('device', ['cpu', CUDA])
+
+
+@pytest.fixture(autouse=True)
+def backend():
+    """Once: the heads are built as on another device."""
+    return 'auto'
 
 
 def waits(call, device):
@@ -72,17 +75,11 @@ def test_a_training_step_of_autoassign_waits_once(device):
 @pytest.mark.parametrize('name', SMALL_HEADS)
 @torch.no_grad()
 def test_decoding_waits_nowhere_up_to_tensors_of_fixed_size(name, device):
-    head, features, _, _ = scene(name, device)
+    head, features, _, img_metas = scene(name, device)
     maps = head(features)
-    extent = torch.tensor([[0.0, 0.0, PX, PX]] * IMAGES, device=device)
 
     def decode():
-        if name == 'centernet':
-            return decode_centers(*(levels[-1] for levels in maps), (PX, PX), extent)
-        if name == 'cornernet':
-            corners = [CornerMaps(*(levels[-1] for levels in maps[first::2])) for first in (0, 1)]
-            return decode_corners(*corners, (PX, PX), extent, PairingOptions())
-        return decode_points([PointLevel(*level, stride) for *level, stride in zip(*maps, (4, 8), strict=True)], extent)
+        return head.decode(*maps, batch_img_metas=img_metas)
 
     assert waits(decode, device) == 0
     assert decode().boxes.isfinite().all()

@@ -6,6 +6,7 @@ import torch
 from mmdet_kpheads.heads import CenterNetHead
 from tests.scenes import metas, well_formed
 from tests.training import (
+    BACKEND,
     GROUPS,
     SMALL_HEADS,
     features_of,
@@ -29,7 +30,7 @@ DETECTOR_HEADS = dict(
 @pytest.mark.parametrize('dtype', HALVES)
 @pytest.mark.parametrize('logit', [-100.0, -18.0, 0.0, 9.0, 100.0, 65504.0])
 def test_head_under_autocast_is_finite_for_any_logit(dtype, logit):
-    head = CenterNetHead(4, 4, 3, loss_bbox=dict(type='GIoULoss', loss_weight=1.0))
+    head = CenterNetHead(4, 4, 3, loss_bbox=dict(type='GIoULoss', loss_weight=1.0), backend=BACKEND.get())
     for branch in (head.heatmap_head, head.wh_head, head.offset_head):
         torch.nn.init.constant_(branch[-1].bias, logit)
     with torch.autocast('cpu', dtype=dtype):

@@ -91,6 +91,12 @@ GIOU = dict(type='GIoULoss', loss_weight=5.0)
 GROUPS = dict(type='GN', num_groups=4)
 
 
+@pytest.fixture(autouse=True)
+def backend():
+    """Once: shapes are the same for each backend."""
+    return 'auto'
+
+
 def head_on(name, strides):
     """The head's config for features of these strides: heat-map heads take the finest map, AutoAssign all."""
     common = dict(num_classes=CLASSES, in_channels=16)

@@ -1,17 +1,17 @@
 import pytest
 import torch
 
-from mmdet_kpheads.ground_truth import GroundTruth
-from mmdet_kpheads.targets.center import center_targets, dense_center_targets
-from mmdet_kpheads.targets.points import MapFrame
+from mmdet_kpheads.functional.gaussian import draw
+from mmdet_kpheads.structures import GroundTruth, MapGeometry
+from mmdet_kpheads.targets.keypoints import TargetOptions, center_target_maps, center_targets, corner_targets
 from tests.reference import center as reference
 from tests.scenes import instances, metas, well_formed
 
 
-def targets_of(*images, size=128, num_classes=3, cells=32, ignored=None, **options):
+def targets_of(*images, size=128, num_classes=3, cells=32, ignored=None, class_specific=False, **options):
     truth = GroundTruth.from_instances(list(images), metas(len(images), size), num_classes, 'SomeHead', ignored)
-    shape = torch.Size((len(images), num_classes, cells, cells))
-    return center_targets(truth, MapFrame(shape, (size, size), 0.3), **options)
+    geometry = MapGeometry((cells, cells), (size, size), truth.extent_px)
+    return center_targets(truth, geometry, num_classes, TargetOptions(**options), class_specific)
 
 
 def test_one_box_by_hand():
@@ -20,8 +20,9 @@ def test_one_box_by_hand():
     assert targets.cells[0, 0] == 6 * 32 + 4
     assert targets.offsets[0, 0].tolist() == [0.75, 0.5]
     assert targets.sizes[0, 0].tolist() == [5.5, 7.0]
-    assert targets.heatmap[0, 2, 6, 4] == 1
-    assert (targets.heatmap == 1).sum() == 1
+    heatmap = draw(targets.gaussians)
+    assert heatmap[0, 2, 6, 4] == 1
+    assert (heatmap == 1).sum() == 1
     assert targets.num_peaks == 1
 
 
@@ -30,7 +31,7 @@ def test_heatmap_equals_the_loop(count):
     image = well_formed(count, 3, 128)
     targets = targets_of(image)
     expected = reference.heatmap(image.bboxes.tolist(), image.labels.tolist(), 3, 32, 32, 0.25)
-    torch.testing.assert_close(targets.heatmap[0].double(), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(draw(targets.gaussians)[0].double(), expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize('size', [(128, 128), (96, 160)])
@@ -43,9 +44,9 @@ def test_dense_maps_equal_mmdet(size):
         [i.bboxes for i in images], [i.labels for i in images], shape, size
     )
     truth = GroundTruth.from_tensors([i.bboxes for i in images], [i.labels for i in images], [size] * 4, 3, 'SomeHead')
-    targets = center_targets(truth, MapFrame(torch.Size(shape), size, 0.3))
+    targets = center_targets(truth, MapGeometry(shape[2:], size, truth.extent_px), 3)
     assert targets.num_peaks == factor
-    for name, ours in dense_center_targets(targets).items():
+    for name, ours in center_target_maps(targets).items():
         torch.testing.assert_close(
             ours, theirs[name], rtol=1e-5, atol=1e-5, msg=lambda text, name=name: f'{name}: {text}'
         )
@@ -58,7 +59,7 @@ def test_smaller_box_wins_a_shared_cell_in_any_order():
         assert targets.sizes[targets.regress].tolist() == [[2.0, 3.0]]  # area 96 against 100 and 400
         assert targets.num_peaks == 2  # two classes at the cell
         assert targets.num_shared_cells == 2
-    per_class = targets_of(instances(boxes, labels), per_class_cells=True)
+    per_class = targets_of(instances(boxes, labels), class_specific=True)
     assert per_class.regress.sum() == 2
 
 
@@ -95,3 +96,14 @@ def test_three_thousand_objects():
     targets = targets_of(well_formed(3000, 5, 512), size=512, cells=128, num_classes=5)
     assert targets.regress.sum() == 3000
     assert targets.num_peaks == 3000
+
+
+@pytest.mark.parametrize('corner', [0, 1])
+def test_a_box_at_the_side_of_a_padded_image_keeps_its_corner_inside(corner):
+    """Image 384 x 512 in an input of 512 x 512 at stride 4: the last row of the image is 95, not 96 or 127."""
+    meta = dict(batch_input_shape=(512, 512), img_shape=(384, 512))
+    truth = GroundTruth.from_instances([instances([[100, 200, 300, 384]], [0])], [meta], 1, 'SomeHead')
+    targets = corner_targets(truth, MapGeometry((128, 128), (512, 512), truth.extent_px), 1)[corner]
+    x, y = ((25, 50), (75, 95))[corner]
+    assert targets.cells[0, 0] == y * 128 + x
+    assert targets.offsets[0, 0].tolist() == [0.0, corner * 1.0]  # the offset leads to row 96, y = 384 px

@@ -1,16 +1,16 @@
-"""Pairs of boxes and points against one test a point and box."""
+"""Pairs of objects and grid points against one test per grid point and object."""
 
 import pytest
 import torch
 
-from mmdet_kpheads.ground_truth import GroundTruth
-from mmdet_kpheads.targets.point_pairs import PointGrid, fitting_level, point_pairs, points_inside
+from mmdet_kpheads.structures import GridPyramid, GroundTruth
+from mmdet_kpheads.targets.grid_pairs import fitting_level, grid_pairs
 from tests.reference.autoassign import inside, points_of
 from tests.scenes import instances, metas
 
 STRIDES = (8, 16, 32)
 SIZES = ((16, 16), (8, 8), (4, 4))
-GRID = PointGrid(SIZES, STRIDES)
+GRID = GridPyramid(SIZES, STRIDES)
 SIZE = 128
 
 
@@ -27,11 +27,11 @@ def random_boxes(count, seed, side=60.0):
 
 
 def found(truth, grid=GRID, forced=0, step=None):
-    pairs = point_pairs(truth, grid, forced)
+    pairs = grid_pairs(truth, grid, forced)
     step = step or max(pairs.total, 1)
     parts = [pairs.slice(first, min(first + step, pairs.total)) for first in range(0, pairs.total, step)]
     points, boxes = grid.starts[-1], truth.boxes.shape[1]
-    found = [pair for part in parts for pair in zip(part.box.tolist(), part.point.tolist(), strict=True)]
+    found = [pair for part in parts for pair in zip(part.objects.tolist(), part.points.tolist(), strict=True)]
     assert all(point // points == box // boxes for box, point in found)  # a point of the box's own image
     return [(box, point % points) for box, point in found], pairs
 
@@ -55,7 +55,7 @@ def test_pairs_equal_a_test_of_every_point_and_box(step):
     assert table.covered.flatten().nonzero().flatten().tolist() == sorted(covered)
 
 
-def test_points_and_strides_stand_in_the_order_of_the_levels():
+def test_grid_points_and_strides_are_in_the_order_of_the_levels():
     expected = torch.tensor(points_of(SIZES, STRIDES), dtype=torch.float32)
     device = torch.device('cpu')
     assert torch.equal(torch.cat((GRID.points_px(device), GRID.stride_px(device)[:, None]), 1), expected)
@@ -71,7 +71,7 @@ def test_points_inside_ignore_boxes():
         ]
         for image, valids in zip(boxes.tolist(), truth.valid.tolist(), strict=True)
     ]
-    assert points_inside(GRID, boxes, truth.valid).tolist() == expected
+    assert GRID.inside_boxes(boxes, truth.valid).tolist() == expected
 
 
 def test_the_fitting_level_is_the_finest_whose_range_holds_the_longer_side():
@@ -106,22 +106,22 @@ def test_forced_points_are_the_nearest_of_the_fitting_level(k):
         torch.testing.assert_close(far[chosen].sort().values, far[own].sort().values[: len(chosen)])
 
 
-def test_a_level_with_fewer_points_gives_what_it_has():
-    grid = PointGrid(((1, 2), (1, 1)), (64, 128))
+def test_a_level_with_fewer_grid_points_gives_all_of_them():
+    grid = GridPyramid(((1, 2), (1, 1)), (64, 128))
     truth = truth_of(instances([[1, 1, 5, 5], [1, 1, 9, 9]], [0, 1]))
     pairs, _ = found(truth, grid, forced=9)
     assert pairs == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
 
 def test_no_boxes_give_no_pairs():
-    pairs = point_pairs(truth_of(instances([], [])), GRID, 9)
+    pairs = grid_pairs(truth_of(instances([], [])), GRID, 9)
     assert pairs.total == 0
     assert [index.shape for index in pairs.slice(0, 0)] == [(0,), (0,)]
 
 
 @pytest.mark.parametrize('k', [2, 3, 4])
 def test_forced_points_on_a_single_row(k):
-    grid = PointGrid(((1, 12),), (8,))
+    grid = GridPyramid(((1, 12),), (8,))
     for x in torch.arange(8.5, 80, 3.7).tolist():
         truth = truth_of(instances([[x, 1, x + 1, 5]], [0]))
         pairs, table = found(truth, grid, forced=k)
@@ -129,3 +129,24 @@ def test_forced_points_on_a_single_row(k):
             far = (torch.arange(12) * 8.0 - x - 0.5).abs()
             chosen = torch.tensor([point for _, point in pairs])
             torch.testing.assert_close(far[chosen], far.sort().values[:k])
+
+
+@pytest.mark.parametrize('k', [1, 4, 9])
+def test_forced_points_are_inside_the_image(k):
+    """Image 40 x 56 in an input of 128 x 128: no grid point at or beyond its far sides."""
+    meta = dict(batch_input_shape=(SIZE, SIZE), img_shape=(40, 56))
+    boxes = [[49.0, 33, 55, 39], [1, 33, 7, 39], [49, 1, 55, 7], [25, 17, 31, 23]]
+    truth = GroundTruth.from_instances([instances(boxes, [0] * 4)], [meta], 1, 'head')
+    pairs, table = found(truth, forced=k)
+    assert not table.covered.any()
+    x, y, _ = torch.tensor(points_of(SIZES, STRIDES)).unbind(1)
+    chosen = [point for _, point in pairs]
+    assert len(chosen) == 4 * k
+    assert (x[chosen] < 56).all() and (y[chosen] < 40).all()
+
+
+def test_an_image_smaller_than_the_window_gives_the_grid_points_that_it_has():
+    meta = dict(batch_input_shape=(SIZE, SIZE), img_shape=(9, 17))
+    truth = GroundTruth.from_instances([instances([[1, 1, 5, 5]], [0])], [meta], 1, 'head')
+    pairs, _ = found(truth, forced=9)
+    assert sorted(point for _, point in pairs) == [0, 1, 2, 16, 17, 18]

@@ -1,27 +1,26 @@
-"""One batch of ground truth as tensors, checked and cleaned, without a device synchronization.
+"""One batch of ground truth as tensors, checked and cleaned without a host-device sync.
 
-Shape legend: B images, N boxes of the fullest image and 3 spare rows, M ignore boxes likewise.
+Shape legend: B images, N boxes of the fullest image (at least ``MIN_ROWS``), M ignore boxes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
-from .functional.blocks import reads_are_free
-from .functional.boxes import clip_boxes, has_area
+from ..functional.boxes import clip_boxes, has_area
+from .geometry import Meta, image_size, to_device
 
-IGNORE_LABEL = -1
-SPARE_ROWS = 3  # so that no tensor, and no difference of rows, has 0 or 1 rows: special cases for torch.compile
+MIN_ROWS = 3  # a maximum over boxes exists, and no size (N, N - 1) is 0 or 1, which torch.compile specializes on
+IGNORE_LABEL = -1  # mmdet's label of COCO crowd and VOC difficult objects that a pipeline keeps
 
 
 class GroundTruth(NamedTuple):
-    """Boxes of a batch, padded; absolute pixels xyxy of the network input.
+    """Boxes of a batch, padded to one size; xyxy in pixels of the network input.
 
-    The boxes of an image stand in canonical order (smaller area first, then x1, y1, x2, label, invalid ones last), so
-    that a rule "the first wins" means "the smaller one wins" and nothing depends on the order in the annotations.
+    The boxes of each image are in canonical order: smaller area first, then x1, y1, x2 and label, invalid ones last.
+    So "the first wins" means "the smaller one wins", and nothing depends on the order in the annotations.
     """
 
     boxes: Tensor  # (B, N, 4) float32, clipped to the image; zeros where invalid
@@ -29,15 +28,16 @@ class GroundTruth(NamedTuple):
     valid: Tensor  # (B, N) bool
     ignore_boxes: Tensor  # (B, M, 4) float32
     ignore_valid: Tensor  # (B, M) bool
+    extent_px: Tensor  # (B, 4) float32 xyxy: the image inside the input
     num_dropped_boxes: Tensor  # scalar float32: not finite, or without area inside the image
     num_bad_labels: Tensor  # scalar float32: label outside [0, C); 0 on a CPU, where it is an error
 
     @classmethod
-    @torch.compiler.disable  # which image is the fullest would else be a guard: a new graph for each of them
+    @torch.compiler.disable  # the length of the longest list would be a guard: one graph for each
     def from_instances(
         cls,
         instances: Sequence[Any],
-        img_metas: Sequence[dict],
+        img_metas: Sequence[Meta],
         num_classes: int,
         owner: str,
         ignored: Sequence[Any] | None = None,
@@ -53,8 +53,7 @@ class GroundTruth(NamedTuple):
             ignored: ``bboxes`` of the ignore boxes of each image; None, or None for an image, for none.
 
         Raises:
-            ValueError: On a CPU, for a label outside [0, C). On another device such objects are dropped and counted in
-                ``num_bad_labels``, since to raise would stop the device.
+            ValueError: As :meth:`from_tensors`.
         """
         boxes = [_plain(image.bboxes) for image in instances]
         labels = [image.labels for image in instances]
@@ -72,18 +71,33 @@ class GroundTruth(NamedTuple):
         num_classes: int,
         owner: str,
         ignore_boxes: Sequence[Tensor] | None = None,
+        check_labels: bool | None = None,
     ) -> 'GroundTruth':
-        """As :meth:`from_instances`, from a list of (n, 4) boxes, (n,) labels and (height, width) of the images."""
+        """As :meth:`from_instances`, from a list of (n, 4) boxes, (n,) labels and (height, width) of the images.
+
+        Args:
+            boxes: (n, 4) of each image in pixels.
+            labels: (n,) of each image.
+            image_sizes: (height, width) of each image in pixels.
+            num_classes: C.
+            owner: Name of the head, for error messages.
+            ignore_boxes: (m, 4) of each image; None for none.
+            check_labels: Whether a bad label is an error. None: only on a CPU, since elsewhere to look is to wait.
+
+        Raises:
+            ValueError: For a label outside [0, C) if labels are checked. Otherwise such objects are dropped and counted
+                in ``num_bad_labels``.
+        """
         device = boxes[0].device
-        padded, present = _pad(boxes)
+        padded, present = _pad([box.float() for box in boxes])
+        label, _ = _pad(labels)
         extent = torch.tensor([(0, 0, width, height) for height, width in image_sizes], dtype=torch.float32)
-        extent = extent.to(device, non_blocking=True)  # (B, 4)
+        extent = to_device(extent, device)  # (B, 4)
         clipped = clip_boxes(padded, extent)
-        label = _pad_rows(labels)
         ignore = present & (label == IGNORE_LABEL)
         bad_label = present & ~ignore & ((label < 0) | (label >= num_classes))
-        if reads_are_free(device):
-            check_labels(label, bad_label, num_classes, owner)
+        if check_labels or (check_labels is None and device.type == 'cpu'):
+            _require_known_labels(label, bad_label, num_classes, owner)
         usable = has_area(clipped) & padded.isfinite().all(-1)
         valid = present & ~ignore & ~bad_label & usable
         ignores, ignores_valid = _pad(ignore_boxes) if ignore_boxes is not None else (padded[:, :0], present[:, :0])
@@ -92,25 +106,24 @@ class GroundTruth(NamedTuple):
             *kept,
             ignore_boxes=torch.cat((ignores, padded), 1),
             ignore_valid=torch.cat((ignores_valid, ignore), 1),
+            extent_px=extent,
             num_dropped_boxes=(present & ~ignore & ~usable).sum(dtype=torch.float32),
             num_bad_labels=bad_label.sum(dtype=torch.float32),
         )
 
-
-def image_size(meta: Mapping[str, Any]) -> tuple[int, int]:
-    """(height, width) of an image inside the network input, in pixels: its ``img_shape``, else the whole input."""
-    height, width = meta['img_shape' if 'img_shape' in meta else 'batch_input_shape'][:2]
-    return height, width
+    def counts(self) -> dict[str, Tensor]:
+        """What was dropped, by the name that the log shows."""
+        return {'num_dropped_boxes': self.num_dropped_boxes, 'num_bad_labels': self.num_bad_labels}
 
 
-def check_labels(labels: Tensor, bad: Tensor, num_classes: int, owner: str) -> None:
-    """Raise ``ValueError`` for the first label that is marked bad (CPU tensors only)."""
+def _require_known_labels(labels: Tensor, bad: Tensor, num_classes: int, owner: str) -> None:
+    """Raise ``ValueError`` for the first label that is marked bad."""
     if bad.any():
         image, label = int(bad.nonzero()[0, 0]), int(labels[bad][0])
         rule = f'>= num_classes {num_classes}' if label >= 0 else '< 0'
         raise ValueError(
             f'label {label} {rule} in {owner} (image {image} of the batch): labels run from 0 to num_classes - 1, '
-            f'and {IGNORE_LABEL} marks an ignore box. Compare num_classes of the head with the classes of the data set.'
+            f'and {IGNORE_LABEL} marks an ignore box. Compare num_classes of the head with the classes of the dataset.'
         )
 
 
@@ -120,18 +133,19 @@ def _plain(boxes: Any) -> Tensor:
     return tensor.detach().float().reshape(-1, 4)
 
 
-def _pad(boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """(B, N, 4) boxes and (B, N) presence. The lengths are known on the host: no synchronization."""
-    padded = _pad_rows([box.float() for box in boxes])
-    lengths = torch.tensor([len(box) for box in boxes]).to(padded.device, non_blocking=True)
-    present = torch.arange(padded.shape[1], device=padded.device) < lengths[:, None]
-    return padded, present
+def _pad(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Rows (n, ...) of each image as one (B, N, ...), zeros at the end, and (B, N) bool where there is a row.
 
-
-def _pad_rows(rows: Sequence[Tensor]) -> Tensor:
-    """(n, ...) tensors as one (B, N, ...), with ``SPARE_ROWS`` rows of zeros after the longest."""
-    padded = pad_sequence(list(rows), batch_first=True)
-    return torch.cat((padded, padded.new_zeros(len(padded), SPARE_ROWS, *padded.shape[2:])), 1)
+    The lengths are known on the host: no sync.
+    """
+    lengths = [len(row) for row in rows]
+    number = torch.arange(max(MIN_ROWS, *lengths))
+    present = number < torch.tensor(lengths)[:, None]  # (B, N)
+    first = torch.tensor([0, *lengths[:-1]]).cumsum(0)[:, None]
+    index = torch.where(present, first + number, sum(lengths))  # the row of zeros after the last
+    flat = torch.cat([*rows, rows[0].new_zeros(1, *rows[0].shape[1:])])
+    device = flat.device
+    return flat[to_device(index, device)], to_device(present, device)
 
 
 def _canonical(boxes: Tensor, labels: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,9 +1,18 @@
 import torch
 
-from mmdet_kpheads.decoding.center import decode_centers
+from mmdet_kpheads.decoding.centers import CenterDecoding, CenterMaps, decode_centers
 from mmdet_kpheads.decoding.flip import average_flipped_heat, average_flipped_offset
+from mmdet_kpheads.structures import GroundTruth, MapGeometry
+from mmdet_kpheads.targets.keypoints import center_target_maps, center_targets
+from tests.scenes import metas, well_formed
 
 EXTENT = torch.tensor([[0.0, 0.0, 128.0, 128.0]])
+GEOMETRY = MapGeometry((32, 32), (128, 128), EXTENT)
+
+
+def decoded(heat, sizes, offsets, kernel=3, **options):
+    decoding = CenterDecoding(local_maximum_kernel=kernel, **options)
+    return decode_centers(CenterMaps(heat, sizes, offsets), GEOMETRY, decoding)
 
 
 def one_peak(label=1, y=5, x=9, size=(6.0, 4.0), offset=(0.25, 0.5)):
@@ -16,7 +25,7 @@ def one_peak(label=1, y=5, x=9, size=(6.0, 4.0), offset=(0.25, 0.5)):
 
 def test_one_peak_by_hand():
     """Center (9.25, 5.5) cells, size 6 x 4, stride 4: x 25 .. 49, y 14 .. 30 px."""
-    found = decode_centers(*one_peak(), (128, 128), EXTENT, topk=1)
+    found = decoded(*one_peak(), topk=1)
     assert found.boxes.tolist() == [[[25.0, 14.0, 49.0, 30.0]]]
     assert found.labels.item() == 1
     assert found.valid.item()
@@ -24,16 +33,14 @@ def test_one_peak_by_hand():
 
 
 def test_boxes_are_clipped_and_boxes_without_area_are_not_valid():
-    found = decode_centers(*one_peak(y=0, x=0, size=(40.0, 40.0)), (128, 128), EXTENT, topk=1)
+    found = decoded(*one_peak(y=0, x=0, size=(40.0, 40.0)), topk=1)
     assert found.boxes.tolist() == [[[0.0, 0.0, 81.0, 82.0]]]
     for size in ((-2.0, 4.0), (0.0, 4.0), (float('nan'), 4.0)):
-        assert not decode_centers(*one_peak(size=size), (128, 128), EXTENT, topk=1).valid.any()
+        assert not decoded(*one_peak(size=size), topk=1).valid.any()
 
 
 def test_random_maps_give_proper_boxes_inside_the_image():
-    found = decode_centers(
-        torch.randn(4, 3, 32, 32), torch.randn(4, 2, 32, 32) * 9, torch.rand(4, 2, 32, 32), (128, 128), EXTENT
-    )
+    found = decoded(torch.randn(4, 3, 32, 32), torch.randn(4, 2, 32, 32) * 9, torch.rand(4, 2, 32, 32))
     boxes = found.boxes[found.valid]
     assert len(boxes) > 50
     assert (boxes[:, 2:] > boxes[:, :2]).all()
@@ -43,29 +50,24 @@ def test_random_maps_give_proper_boxes_inside_the_image():
 
 def test_score_threshold():
     heat, sizes, offsets = torch.full((1, 3, 32, 32), -13.8), torch.ones(1, 2, 32, 32), torch.zeros(1, 2, 32, 32)
-    assert decode_centers(heat, sizes, offsets, (128, 128), EXTENT, score_thr=0.05).valid.sum() == 0
-    assert decode_centers(heat, sizes, offsets, (128, 128), EXTENT).valid.sum() == 3  # a plateau a class
+    assert decoded(heat, sizes, offsets, score_thr=0.05).valid.sum() == 0
+    assert decoded(heat, sizes, offsets).valid.sum() == 3  # one plateau per class
 
 
 def test_class_specific_sizes():
     heat, _, offsets = one_peak(label=2)
     sizes = torch.arange(6.0).view(1, 6, 1, 1).expand(1, 6, 32, 32) + 1
-    box = decode_centers(heat, sizes, offsets, (128, 128), EXTENT, topk=1).boxes[0, 0]
+    box = decoded(heat, sizes, offsets, topk=1).boxes[0, 0]
     assert (box[2:] - box[:2]).tolist() == [20.0, 24.0]  # 5 x 6 cells
 
 
 def test_targets_then_decode_returns_the_boxes():
-    from mmdet_kpheads.ground_truth import GroundTruth
-    from mmdet_kpheads.targets.center import center_targets, dense_center_targets
-    from mmdet_kpheads.targets.points import MapFrame
-    from tests.scenes import metas, well_formed
-
     image = well_formed(20, 3, 128)
     truth = GroundTruth.from_instances([image], metas(1, 128), 3, 'SomeHead')
-    dense = dense_center_targets(center_targets(truth, MapFrame(torch.Size((1, 3, 32, 32)), (128, 128), 0.3)))
+    dense = center_target_maps(center_targets(truth, GEOMETRY, 3))
     # distinct Gaussians may suppress one another: keep exact peaks only
     heat = torch.where(dense['center_heatmap_target'] == 1, 5.0, -torch.inf)
-    found = decode_centers(heat, dense['wh_target'], dense['offset_target'], (128, 128), EXTENT, kernel=1)
+    found = decoded(heat, dense['wh_target'], dense['offset_target'], kernel=1)
     assert found.valid.sum() == 20
     distance = (found.boxes[0, found.valid[0]][:, None] - image.bboxes).abs().sum(-1)  # (20, 20)
     assert distance.min(0).values.max() < 1e-3

@@ -1,0 +1,80 @@
+"""Center maps to boxes: Objects as Points, arXiv 1904.07850, section 4.
+
+Shape legend: B images, C classes, H x W cells, K peaks.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..backends import version_of
+from ..functional.boxes import clip_boxes, has_area
+from ..functional.peaks import gather_cells, top_peaks
+from ..structures import Detections, MapGeometry
+from ..structures.geometry import cells_to_xy
+
+
+@dataclass(frozen=True)
+class CenterDecoding:
+    """The ``test_cfg`` of CenterNetHead, with mmdet's values.
+
+    Args:
+        topk: Centers per image.
+        local_maximum_kernel: Width of the peak window in cells, odd.
+        max_per_img: Boxes per image at most; all if not positive.
+        score_thr: Boxes need a score above it; at 0 all pass.
+        nms: mmcv's NMS options; None for no NMS.
+    """
+
+    topk: int = 100
+    local_maximum_kernel: int = 3
+    max_per_img: int = 100
+    score_thr: float = 0.0
+    nms: Mapping[str, Any] | None = None
+
+
+class CenterMaps(NamedTuple):
+    """Predictions of one level."""
+
+    heat_logits: Tensor  # (B, C, H, W)
+    sizes: Tensor  # (B, 2, H, W) width and height in cells, or (B, 2 C, H, W) with a pair per class
+    offsets: Tensor  # (B, 2, H, W) in cells
+
+
+def decode_centers(
+    maps: CenterMaps, geometry: MapGeometry, options: CenterDecoding = CenterDecoding(), backend: str = 'auto'
+) -> Detections:
+    """Boxes of a whole batch at once.
+
+    Differs from mmdet's head: boxes are clipped to the image, and what is left without area is not valid; a plateau
+    gives one box; nothing is filled up to ``topk``.
+
+    Args:
+        maps: Predictions.
+        geometry: How the maps lie over the input.
+        options: How centers are picked.
+        backend: One of ``mmdet_kpheads.backends.BACKENDS``.
+    """
+    find_peaks = version_of(top_peaks, maps.heat_logits, backend)
+    peaks = find_peaks(maps.heat_logits, options.topk, options.local_maximum_kernel, geometry.valid_cells())
+    size = of_class(gather_cells(maps.sizes, peaks.cells).float(), peaks.labels)  # (B, K, 2)
+    offset = gather_cells(maps.offsets, peaks.cells).float()
+    center = cells_to_xy(peaks.cells, maps.heat_logits.shape[-1]) + offset  # (B, K, 2)
+    boxes = geometry.to_px(torch.cat((center - size / 2, center + size / 2), -1))  # (B, K, 4)
+    clipped = clip_boxes(boxes, geometry.extent_px)
+    scores = peaks.logits.sigmoid()
+    valid = (peaks.logits > -torch.inf) & has_area(clipped)
+    if options.score_thr > 0:
+        valid &= scores > options.score_thr
+    return Detections(clipped, scores, peaks.labels, valid)
+
+
+def of_class(sizes: Tensor, labels: Tensor) -> Tensor:
+    """Of sizes (B, K, 2 C) the pair of each label (B, K): (B, K, 2); sizes (B, K, 2) are for every class."""
+    if sizes.shape[-1] == 2:
+        return sizes
+    pairs = sizes.unflatten(-1, (-1, 2))  # (B, K, C, 2)
+    return pairs.gather(2, labels[..., None, None].expand(-1, -1, 1, 2)).squeeze(2)

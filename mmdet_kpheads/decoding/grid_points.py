@@ -1,0 +1,89 @@
+"""Predictions at grid points to boxes: FCOS, arXiv 1904.01355, section 3.1; AutoAssign, arXiv 2007.03496.
+
+Shape legend: B images, C classes, H x W cells of a level, M boxes.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..functional.boxes import clip_boxes, has_area
+from ..functional.peaks import gather_cells
+from ..functional.topk import top_cells
+from ..structures import Detections, GridPyramid
+from ..structures.geometry import cells_to_xy
+
+
+@dataclass(frozen=True)
+class GridDecoding:
+    """The ``test_cfg`` of AutoAssignHead, with the values of mmdet's config.
+
+    Args:
+        nms_pre: Boxes per level at most; all if not positive.
+        min_bbox_size: Boxes need a longer width and height than this, in pixels of the result.
+        score_thr: A class probability must be above it.
+        nms: mmcv's NMS options; None for no NMS.
+        max_per_img: Boxes per image at most; all if not positive.
+    """
+
+    nms_pre: int = 1000
+    min_bbox_size: float = 0
+    score_thr: float = 0.05
+    nms: Mapping[str, Any] | None = field(default_factory=lambda: {'type': 'nms', 'iou_threshold': 0.6})
+    max_per_img: int = 100
+
+
+class GridMaps(NamedTuple):
+    """Predictions of one level."""
+
+    class_logits: Tensor  # (B, C, H, W)
+    distances_px: Tensor  # (B, 4, H, W) left, top, right, bottom
+    objectness_logits: Tensor  # (B, 1, H, W)
+
+
+def decode_grid_points(
+    levels: Sequence[GridMaps], grid: GridPyramid, extent_px: Tensor, options: GridDecoding
+) -> Detections:
+    """Boxes of a whole batch at once, best first.
+
+    The threshold and the choice of the best act on the class probability alone; the score is class x objectness. Of
+    equal ones the first class and cell wins.
+
+    Differs from mmdet's head: grid points outside the image are left out, so that padding changes nothing.
+
+    Args:
+        levels: Predictions.
+        grid: The grid points.
+        extent_px: (B, 4) the image inside the input, xyxy: boxes are clipped to it.
+        options: How boxes are picked.
+    """
+    found = [
+        _decode_level(*level, extent_px, options)
+        for level in zip(levels, grid.strides, grid.inside_image(extent_px), strict=True)
+    ]
+    boxes, scores, labels, valid = (torch.cat(part, 1) for part in zip(*found, strict=True))
+    scores, order = torch.where(valid, scores, -1.0).sort(dim=1, descending=True, stable=True)
+    boxes = boxes.gather(1, order[..., None].expand(-1, -1, 4))
+    return Detections(boxes, scores, labels.gather(1, order), valid.gather(1, order))
+
+
+def _decode_level(
+    maps: GridMaps, stride_px: int, inside: Tensor, extent_px: Tensor, options: GridDecoding
+) -> Detections:
+    height, width = maps.class_logits.shape[-2:]
+    cells = height * width
+    logits = maps.class_logits.masked_fill(~inside, -torch.inf)
+    limit = options.nms_pre if options.nms_pre > 0 else math.prod(logits.shape[1:])
+    best, index = top_cells(logits, limit)  # (B, M)
+    probability = best.sigmoid()
+    label, cell = index // cells, index % cells
+    objectness = gather_cells(maps.objectness_logits, cell)[..., 0].float().sigmoid()
+    point = cells_to_xy(cell, width) * float(stride_px)  # (B, M, 2)
+    left_top, right_bottom = gather_cells(maps.distances_px, cell).float().split(2, -1)
+    boxes = clip_boxes(torch.cat((point - left_top, point + right_bottom), -1), extent_px)
+    valid = (probability > options.score_thr) & has_area(boxes) & objectness.isfinite()
+    return Detections(boxes, probability * objectness, label, valid)

@@ -1,0 +1,7 @@
+"""What flows between the rooms of the package, as named tuples of tensors."""
+
+from .detections import Detections
+from .geometry import GridPyramid, MapGeometry
+from .ground_truth import GroundTruth
+
+__all__ = ['Detections', 'GridPyramid', 'GroundTruth', 'MapGeometry']
