@@ -18,7 +18,6 @@ from ..losses.build import ELEMENT_LOSS, GROUPING_LOSS, HEATMAP_LOSS, build_loss
 from ..losses.normalizer import normalizer
 from ..registry import MODELS
 from ..structures import Detections, GroundTruth, MapGeometry
-from ..structures.geometry import batch_input_size
 from ..targets.keypoints import CornerTargets, corner_target_maps, corner_targets
 from .corner_pool_block import BATCH_NORM, POOL_CHANNELS, CornerPoolBlock
 from .heatmap_head import HEAT_PRIOR, HeatmapHead, HeatmapOptions, Instances, Levels, averaged, read_trained
@@ -259,9 +258,7 @@ class CornerNetHead(HeatmapHead):
             metas: Metas of the images.
         """
         level = CornerLevel(*(levels[-1] for levels in self(feats)))
-        truth = GroundTruth.from_instances(instances, metas, self.num_classes, type(self).__name__)
-        map_size = (level.tl_heat.shape[2], level.tl_heat.shape[3])
-        targets = self.targets(truth, MapGeometry(map_size, batch_input_size(metas), truth.extent_px))
+        targets = self.targets(*self.truth_and_geometry(instances, metas, level.tl_heat))
         return self._pairing(level, targets)
 
     def get_targets(

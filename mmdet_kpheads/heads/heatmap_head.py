@@ -145,6 +145,14 @@ class HeatmapHead(BaseDenseHead):
         truth = GroundTruth.from_instances(instances, metas, self.num_classes, type(self).__name__, ignored)
         return self.loss_by_truth(*maps, truth=truth, input_size=batch_input_size(metas))
 
+    def truth_and_geometry(
+        self, instances: Instances, metas: Metas, heatmap: Tensor
+    ) -> tuple[GroundTruth, MapGeometry]:
+        """Ground truth of a batch, and how a heat map (B, C, H, W) lies over it."""
+        truth = GroundTruth.from_instances(instances, metas, self.num_classes, type(self).__name__)
+        map_size = (heatmap.shape[2], heatmap.shape[3])
+        return truth, MapGeometry(map_size, batch_input_size(metas), truth.extent_px)
+
     def loss_by_truth(self, *maps: Levels, truth: GroundTruth, input_size: Size) -> dict[str, Any]:
         """Losses from what ``forward`` returned and ground truth as tensors: one graph for ``torch.compile``.
 

@@ -1,0 +1,233 @@
+"""The contract with mmdet: signatures, a live test_cfg, a head as the RPN of a two-stage detector, losses at build."""
+
+import inspect
+from copy import deepcopy
+from dataclasses import asdict
+
+import pytest
+import torch
+from mmdet.models import dense_heads as mmdet_heads
+from mmdet.registry import MODELS
+from mmengine.config import Config, ConfigDict
+from mmengine.structures import InstanceData
+from torch import nn
+
+from mmdet_kpheads.compat.config_bases import configs_root
+from mmdet_kpheads.decoding.centers import CenterDecoding
+from mmdet_kpheads.decoding.corners import CornerDecoding
+from mmdet_kpheads.decoding.grid_points import GridDecoding
+from mmdet_kpheads.heads import AutoAssignHead, CenterNetHead, CornerNetHead
+from mmdet_kpheads.heads.heatmap_head import HeatmapOptions
+from tests.scenes import metas, well_formed
+from tests.training import samples_of, small_detector
+
+PAIRS = [
+    (CenterNetHead, mmdet_heads.CenterNetHead),
+    (CornerNetHead, mmdet_heads.CornerHead),
+    (AutoAssignHead, mmdet_heads.AutoAssignHead),
+]
+METHODS = ('__init__', 'forward', 'forward_single', 'loss_by_feat', 'get_targets', 'predict_by_feat')
+
+
+@pytest.fixture(autouse=True)
+def backend():
+    """Once: nothing here depends on the backend."""
+    return 'auto'
+
+
+def arguments_of(method):
+    """Names of the arguments that can be passed by position or name, without ``self``."""
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [name for name, value in inspect.signature(method).parameters.items() if value.kind in kinds][1:]
+
+
+@pytest.mark.parametrize('method', METHODS)
+@pytest.mark.parametrize(('ours', 'theirs'), PAIRS)
+def test_arguments_are_mmdets_in_their_order_with_ours_after_them(ours, theirs, method):
+    expected, found = (arguments_of(getattr(head, method)) for head in (theirs, ours))
+    if expected[0] == 'force_topk':  # mmdet's AutoAssignHead takes the two before it as *args
+        expected = ['num_classes', 'in_channels', *expected]
+    assert found[: len(expected)] == expected
+
+
+def test_defaults_are_those_of_mmdets_configs():
+    """A changed default changes every published number without an error."""
+    # mmdet's CornerNet config has soft-NMS, and a score_thr that its head does not read: both are off unless asked for
+    for name, options, differ in (
+        ('centernet/centernet_r18_8xb16-crop512-140e_coco.py', CenterDecoding(), set()),
+        ('cornernet/cornernet_hourglass104_8xb6-210e-mstest_coco.py', CornerDecoding(), {'nms', 'score_thr'}),
+        ('autoassign/autoassign_r50-caffe_fpn_1x_coco.py', GridDecoding(), set()),
+    ):
+        path = inspect.getfile(mmdet_heads).split('/models/')[0] + f'/.mim/configs/{name}'
+        given = Config.fromfile(path).model.test_cfg.to_dict()
+        assert {key for key, value in asdict(options).items() if key in given and value != given[key]} == differ, name
+    assert asdict(GridDecoding()) == {
+        'nms_pre': 1000,
+        'min_bbox_size': 0,
+        'score_thr': 0.05,
+        'nms': {'type': 'nms', 'iou_threshold': 0.6},
+        'max_per_img': 100,
+    }
+    assert asdict(HeatmapOptions()) == {
+        'radius': 'exact',
+        'min_overlap': None,
+        'ignore_regions': False,
+        'num_feat_levels': 1,
+        'feat_level': None,
+        'stack_reduction': 'mean',
+        'backend': 'auto',
+    }
+
+
+def test_test_cfg_is_the_config_that_was_given_and_a_change_takes_effect():
+    cfg = ConfigDict(score_thr=0.0)
+    head = CenterNetHead(4, 4, 3, test_cfg=cfg)
+    assert head.test_cfg is cfg
+    maps = [[torch.randn(1, channels, 32, 32).abs()] for channels in (3, 2, 2)]
+    everything, wanted = head.predict_by_feat(*maps, metas(1, 128))[0], 5
+    cfg.max_per_img = wanted
+    assert len(head.predict_by_feat(*maps, metas(1, 128))[0]) == wanted < len(everything)
+    head.test_cfg.score_thr = float(everything.scores[2])
+    assert len(head.predict_by_feat(*maps, metas(1, 128))[0]) == 2
+    cfg.topK = 3
+    with pytest.raises(ValueError, match=r"test_cfg of CenterNetHead: unknown \['topK'\]"):
+        head.predict_by_feat(*maps, metas(1, 128))
+
+
+@pytest.mark.usefixtures('mmdet_scope')
+@pytest.mark.parametrize('name', ['CenterNetHead', 'CornerNetHead'])
+def test_changing_the_detectors_test_cfg_after_the_build_takes_effect(name):
+    options = dict(num_feat_levels=1, pool_channels=8, corner_emb_channels=0) if name == 'CornerNetHead' else {}
+    model = small_detector(f'mmdet_kpheads.{name}', 3, **options).eval()
+    if name == 'CenterNetHead':
+        nn.init.constant_(model.bbox_head.wh_head[-1].bias, 5.0)
+    inputs, samples = torch.randn(1, 3, 128, 128), samples_of([well_formed(1, 3, 128)], 128)
+    with torch.no_grad():
+        assert len(model.predict(inputs, deepcopy(samples))[0].pred_instances) > 2
+    model.bbox_head.test_cfg.max_per_img = 2
+    assert len(model.predict(inputs, deepcopy(samples))[0].pred_instances) == 2
+
+
+@pytest.mark.usefixtures('mmdet_scope')
+def test_autoassign_is_the_rpn_of_a_two_stage_detector():
+    """As mmdet's AutoAssignHead can be: by type, with the losses and options of its own."""
+    cfg = Config.fromfile(configs_root() / '_base_/models/autoassign_r50.py').model
+    rpn = dict(cfg.bbox_head, num_classes=1, type='mmdet_kpheads.AutoAssignHead', in_channels=16, feat_channels=32)
+    rpn['stacked_convs'] = 1
+    roi = dict(
+        type='StandardRoIHead',
+        bbox_roi_extractor=dict(
+            type='SingleRoIExtractor',
+            roi_layer=dict(type='RoIAlign', output_size=7, sampling_ratio=0),
+            out_channels=16,
+            featmap_strides=[8, 16, 32, 64],
+        ),
+        bbox_head=dict(type='Shared2FCBBoxHead', in_channels=16, fc_out_channels=16, num_classes=3),
+    )
+    proposals = dict(nms_pre=200, max_per_img=50, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0)
+    assigner = dict(type='MaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.5, min_pos_iou=0.5, match_low_quality=False)
+    sampler = dict(type='RandomSampler', num=64, pos_fraction=0.25, neg_pos_ub=-1, add_gt_as_proposals=True)
+    rcnn = dict(score_thr=0.0, nms=dict(type='nms', iou_threshold=0.5), max_per_img=10)
+    model = MODELS.build(
+        dict(
+            type='FasterRCNN',
+            backbone=dict(type='ResNet', depth=18, base_channels=8, num_stages=3, strides=(1, 2, 2),
+                          dilations=(1, 1, 1), out_indices=(0, 1, 2)),
+            neck=dict(type='FPN', in_channels=[8, 16, 32], out_channels=16, start_level=1, num_outs=5,
+                      add_extra_convs='on_output'),
+            rpn_head=rpn,
+            roi_head=roi,
+            train_cfg=ConfigDict(
+                rpn=None,
+                rpn_proposal=proposals,
+                rcnn=dict(assigner=assigner, sampler=sampler, pos_weight=-1, debug=False),
+            ),
+            test_cfg=ConfigDict(rpn=dict(proposals, score_thr=0.0), rcnn=rcnn),
+        )
+    )  # fmt: skip
+    images = [well_formed(4, 3, 128, seed) for seed in (0, 1)]
+    inputs = torch.randn(2, 3, 128, 128)
+    losses = model.loss(inputs, samples_of(images, 128))
+    assert {'loss_pos', 'loss_neg', 'loss_center'} <= {name.removeprefix('rpn_') for name in losses}
+    assert all(torch.as_tensor(value).isfinite().all() for name, value in losses.items() if 'loss' in name)
+    found = model.eval().predict(inputs, samples_of(images, 128))
+    assert all(isinstance(sample.pred_instances, InstanceData) for sample in found)
+
+
+def test_predict_by_feat_takes_mmdets_names_and_a_config_in_place_of_test_cfg():
+    head = AutoAssignHead(3, 4, feat_channels=32, stacked_convs=1, strides=(8, 16), test_cfg=dict(score_thr=0.0))
+    maps = head((torch.randn(1, 4, 16, 16), torch.randn(1, 4, 8, 8)))
+    names = dict(zip(('cls_scores', 'bbox_preds', 'score_factors'), maps, strict=True))
+    (found,) = head.predict_by_feat(**names, batch_img_metas=metas(1, 128), cfg=ConfigDict(max_per_img=3, score_thr=0))
+    assert len(found) == 3
+    with pytest.raises(ValueError, match=r"test_cfg of AutoAssignHead: unknown \['nms_post'\]"):
+        head.predict_by_feat(**names, batch_img_metas=metas(1, 128), cfg=dict(nms_post=3))
+
+
+def test_autoassign_forward_takes_any_iterable_of_features():
+    head = AutoAssignHead(3, 4, feat_channels=32, stacked_convs=1, strides=(8, 16))
+    features = torch.randn(1, 4, 16, 16), torch.randn(1, 4, 8, 8)
+    for ours, expected in zip(head(level for level in features), head(features), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(ours, expected, strict=True))
+
+
+def test_autoassign_get_targets_equals_mmdets():
+    options = dict(num_classes=3, in_channels=4, feat_channels=32, stacked_convs=1, strides=(8, 16))
+    ours, theirs = AutoAssignHead(**options), mmdet_heads.AutoAssignHead(**options)
+    points = theirs.prior_generator.grid_priors([(8, 8), (4, 4)], device='cpu')
+    images = [well_formed(5, 3, 64), well_formed(1, 3, 64, 1)]
+    for found, expected in zip(ours.get_targets(points, images), theirs.get_targets(points, images), strict=True):
+        for a, b in zip(found, expected, strict=True):
+            torch.testing.assert_close(a, b)
+
+
+def test_corner_targets_with_embedding_are_mmdets_match_lists():
+    images = [well_formed(5, 3, 128), well_formed(2, 3, 128, 1)]
+    arguments = [i.bboxes for i in images], [i.labels for i in images], (2, 3, 32, 32), (128, 128)
+    ours, theirs = CornerNetHead(3, 4).get_targets, mmdet_heads.CornerHead(3, 4).get_targets
+    found = ours(*arguments, with_corner_emb=True)['corner_embedding']
+    expected = theirs(*arguments, with_corner_emb=True)['corner_embedding']
+    assert [sorted(image) for image in found] == [sorted(image) for image in expected]
+    with pytest.raises(ValueError, match='CentripetalHead'):
+        ours(*arguments, with_guiding_shift=True)
+
+
+class Picky(nn.Module):
+    """A loss of one's own that must not run before training."""
+
+    from_logits = True
+
+    def forward(self, pred, target, weight=None, avg_factor=None, reduction_override=None):
+        raise RuntimeError('called')
+
+
+class OneArgument(nn.Module):
+    from_logits = True
+
+    def forward(self, pred):
+        return pred
+
+
+def test_a_loss_is_not_called_at_build_but_its_signature_is_checked():
+    own = dict(type=Picky)
+    head = CenterNetHead(4, 4, 3, loss_center_heatmap=own, loss_wh=own, loss_offset=own, loss_bbox=own)
+    assert isinstance(head.loss_bbox, Picky)
+    assert isinstance(AutoAssignHead(3, 32, loss_bbox=own).loss_bbox, Picky)
+    for argument in ('loss_center_heatmap', 'loss_wh', 'loss_offset', 'loss_bbox'):
+        with pytest.raises(TypeError, match=rf'{argument}: cannot use OneArgument: .* called as loss\(pred, target'):
+            CenterNetHead(4, 4, 3, **{argument: dict(type=OneArgument)})
+
+
+class WrongShape(Picky):
+    def forward(self, pred, target, weight=None, avg_factor=None, reduction_override=None):
+        return (pred - target).sum()
+
+
+def test_a_loss_of_another_shape_is_named_in_the_first_step():
+    maps = [[torch.randn(1, channels, 16, 16)] for channels in (3, 2, 2)]
+    head = CenterNetHead(4, 4, 3, loss_wh=dict(type=WrongShape))
+    with pytest.raises(TypeError, match=r'WrongShape must return shape \(1, 3, 2\), but got \(\)'):
+        head.loss_by_feat(*maps, [well_formed(2, 3, 64)], metas(1, 64))
+    head = AutoAssignHead(3, 4, feat_channels=32, stacked_convs=1, strides=(8,), loss_bbox=dict(type=WrongShape))
+    with pytest.raises(TypeError, match=r'loss_bbox: WrongShape returns shape \(\) for \d+ boxes'):
+        head.loss_by_feat(*head((torch.randn(1, 4, 8, 8),)), [well_formed(2, 3, 64)], metas(1, 64))
