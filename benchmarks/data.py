@@ -25,15 +25,18 @@ from .steps import LEARNING_RATE, ON_CPU, ON_GPU, build
 IMAGE = (480, 640)  # height and width of COCO's usual image
 IMAGES, BOXES = 8, 7
 RECIPES = (
-    'centernet/centernet_r18_8xb16-140e_coco.py',
-    'centernet/centernet_r18-dcnv2_4xb28-140e_coco.py',
-    'centernet/centernet_r18_8xb16-crop512-140e_coco.py',
-    'cornernet/cornernet_r18_8xb16-140e_coco.py',
-    'cornernet/cornernet_hourglass104_8xb6-crop511-210e_coco.py',
-    'autoassign/autoassign_r50_8xb2-1x_coco.py',
-    'autoassign/autoassign_r50_8xb2-1x_voc0712.py',
+    'centernet/untrained/centernet_r18_8xb16-140e_coco.py',
+    'centernet/untrained/centernet_r18-dcnv2_4xb28-140e_coco.py',
+    'centernet/untrained/centernet_r18_8xb16-crop512-140e_coco.py',
+    'cornernet/untrained/cornernet_r18_8xb16-140e_coco.py',
+    'cornernet/untrained/cornernet_hourglass104_8xb6-crop511-210e_coco.py',
+    'autoassign/untrained/autoassign_r50_8xb2-1x_coco.py',
+    'autoassign/untrained/autoassign_r50_8xb2-1x_voc0712.py',
 )
-WITH_STEPS = ('centernet/centernet_r18_8xb16-140e_coco.py', 'centernet/centernet_r18_8xb16-crop512-140e_coco.py')
+WITH_STEPS = (
+    'centernet/untrained/centernet_r18_8xb16-140e_coco.py',
+    'centernet/untrained/centernet_r18_8xb16-crop512-140e_coco.py',
+)
 BATCH = {ON_CPU: 2, ON_GPU: 32}
 
 

@@ -21,19 +21,19 @@ ON_CPU, ON_GPU = 'cpu', 'cuda'
 # whether a GPU computes in bfloat16
 DETECTORS = {
     'CenterNet-R18': (
-        'centernet/centernet_r18_8xb16-140e_coco.py',
+        'centernet/untrained/centernet_r18_8xb16-140e_coco.py',
         'CenterNetHead',
         {ON_CPU: (2, (512, 512)), ON_GPU: (32, (512, 512))},
         True,
     ),
     'CornerNet-R18': (
-        'cornernet/cornernet_r18_8xb16-140e_coco.py',
+        'cornernet/untrained/cornernet_r18_8xb16-140e_coco.py',
         'CornerHead',
         {ON_CPU: (1, (512, 512)), ON_GPU: (32, (512, 512))},
         True,
     ),
     'AutoAssign-R50': (
-        'autoassign/autoassign_r50_8xb2-1x_coco.py',
+        'autoassign/untrained/autoassign_r50_8xb2-1x_coco.py',
         'AutoAssignHead',
         {ON_CPU: (1, (480, 640)), ON_GPU: (8, (800, 1088))},
         False,  # mmdet's head calls binary_cross_entropy, which refuses autocast: float32 for both

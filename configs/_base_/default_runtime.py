@@ -1,5 +1,6 @@
-# Logging, checkpoints, pictures and the two checks that tell why a training on own data learns nothing.
-custom_imports = dict(imports=['mmdet_kpheads'], allow_failed_imports=False)  # for mmdet's own scripts
+# Logging, checkpoints, visualization, and the checks of classes and ground truth.
+_base_ = './checks.py'
+
 default_scope = 'mmdet'
 
 default_hooks = dict(
@@ -9,10 +10,6 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='DetVisualizationHook'))
-custom_hooks = [
-    dict(type='mmdet_kpheads.ClassCheckHook'),
-    dict(type='mmdet_kpheads.GroundTruthCheckHook'),
-]
 
 env_cfg = dict(
     cudnn_benchmark=False,

@@ -1,39 +1,30 @@
-# Template for a data set of one's own in VOC format: copy it and edit the first lines, no other line needs it.
+# CenterNet with ResNet-18: template for a custom dataset in VOC format. Copy it and edit the first lines.
 #
 #   python tools/check_dataset.py my_config.py
 #   python tools/train.py my_config.py
-#   python tools/test.py my_config.py work_dirs/my_config/epoch_50.pth --show-dir pictures
+#   python tools/test.py my_config.py work_dirs/my_config/epoch_50.pth --show-dir visualizations
+#
+# Expected AP: depends on your data. Tests build this file and run training steps of it; it was not trained as written.
 _base_ = [
     'mmdet_kpheads::_base_/models/centernet_r18.py', 'mmdet_kpheads::_base_/datasets/custom.py',
     'mmdet_kpheads::_base_/schedules/adamw_cosine.py', 'mmdet_kpheads::_base_/default_runtime.py'
 ]
 
-classes = ('first', 'second')  # the names in the XML files; one class is ('ship', ) with its comma
+classes = ('first', 'second')  # the names in the XML files; for one class ('ship', ) with its comma
 data_root = 'data/mine/VOC2007/'
 train_list, val_list = 'ImageSets/Main/train.txt', 'ImageSets/Main/val.txt'
-pretrained = None  # a file or address of ResNet-18 weights: far better with few images
-max_detections = 100  # also what the evaluator counts
+pretrained = None  # a file or address of ResNet-18 weights: much better with few images
+max_detections = 100  # per image; the evaluator counts as many
 
-metainfo = dict(classes=classes)
 model = dict(
     backbone=dict(init_cfg=pretrained and dict(type='Pretrained', checkpoint=pretrained)),
     bbox_head=dict(num_classes=len(classes), ignore_regions=True),
     test_cfg=dict(topk=max_detections, max_per_img=max_detections))
 # XMLDataset and not VOCDataset: under that type VOCMetric prints the names of PASCAL's 20 classes
-train_dataloader = dict(
-    dataset=dict(
-        type='XMLDataset',
-        metainfo=metainfo,
-        data_root=data_root,
-        ann_file=train_list,
-        data_prefix=dict(sub_data_root='')))
-val_dataloader = dict(
-    dataset=dict(
-        type='XMLDataset',
-        metainfo=metainfo,
-        data_root=data_root,
-        ann_file=val_list,
-        data_prefix=dict(sub_data_root='')))
+dataset = dict(
+    type='XMLDataset', metainfo=dict(classes=classes), data_root=data_root, data_prefix=dict(sub_data_root=''))
+train_dataloader = dict(dataset=dict(ann_file=train_list, **dataset))
+val_dataloader = dict(dataset=dict(ann_file=val_list, **dataset))
 test_dataloader = val_dataloader
 val_evaluator = [
     dict(type='VOCMetric', metric='mAP', eval_mode='area'),

@@ -10,7 +10,7 @@ from mmdet_kpheads.cli import arguments
 from mmdet_kpheads.compat.config_bases import configs_root
 from mmdet_kpheads.errors import InputError
 
-CARRIED = 'centernet/centernet_r18_8xb16-140e_coco.py'
+CARRIED = 'centernet/centernet_bccd.py'
 
 
 def parse(*argv):

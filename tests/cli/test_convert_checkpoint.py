@@ -17,7 +17,7 @@ CLASSES = 20
 @pytest.fixture
 def config(tmp_path):
     """The VOC recipe with DLA-34, narrow."""
-    cfg = Config.fromfile(configs_root() / 'centernet/centernet_dla34-dcnv2_1xb32-70e_voc0712-384.py')
+    cfg = Config.fromfile(configs_root() / 'centernet/untrained/centernet_dla34-dcnv2_1xb32-70e_voc0712-384.py')
     cfg.model.backbone, cfg.model.neck = BACKBONES['dla'], dla_up(True)
     cfg.model.bbox_head.update(in_channels=16, feat_channels=12)
     cfg.dump(tmp_path / 'narrow.py')
@@ -41,7 +41,7 @@ def test_what_is_written_loads_and_knows_its_classes(config, theirs, tmp_path, c
 
 
 def test_a_config_that_does_not_fit_is_told_by_names(theirs, tmp_path):
-    other = 'centernet/centernet_r18_8xb16-140e_voc0712.py'
+    other = 'centernet/untrained/centernet_r18_8xb16-140e_voc0712.py'
     with pytest.raises(InputError, match=r"does not fit .*missing, \('backbone.bn1.bias'.*too many, \('backbone.base_"):
         convert_checkpoint.main([other, theirs, str(tmp_path / 'out.pth')])
     assert not (tmp_path / 'out.pth').exists()

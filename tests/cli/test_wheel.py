@@ -63,7 +63,7 @@ def run(python, folder, *arguments):
 
 
 def test_base_resolves_by_name_and_tools_start(python, tmp_path):
-    (tmp_path / 'own.py').write_text("_base_ = 'mmdet_kpheads::centernet/centernet_r18_8xb16-140e_coco.py'\n")
+    (tmp_path / 'own.py').write_text("_base_ = 'mmdet_kpheads::centernet/untrained/centernet_r18_8xb16-140e_coco.py'\n")
     site = str(python.parents[1])
     assert '80 ' in (out := run(python, tmp_path, '-c', CONFIG.format(site=site))) and site in out
     (tools,) = python.parents[1].glob('lib/python*/site-packages/mmdet_kpheads/.mim/tools')

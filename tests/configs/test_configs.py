@@ -138,6 +138,7 @@ def test_own_data_does_not_train_ignore_regions_as_background(name):
 @pytest.mark.parametrize('name', NAMES)
 def test_header_has_the_command(name):
     text = (configs_root() / name).read_text()
-    assert 'python tools/train.py' in text.split('_base_ =')[0]
-    if 'coco' in name or 'voc0712' in name:
-        assert 'Expected AP: ' in text
+    header = text.split('_base_ =')[0]
+    assert 'python tools/train.py' in header and 'Expected AP: ' in header
+    command = 'my_config.py' if '_custom' in name else name
+    assert f'python tools/train.py {command}\n' in header

@@ -1,5 +1,6 @@
-"""The metafiles and the table of the docs list every recipe, with the numbers of the recipe."""
+"""Metafiles, headers and docs list every recipe, with its numbers and with what was run of it."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -16,17 +17,30 @@ ROOT = configs_root().parent
 HEADS = ('centernet', 'cornernet', 'autoassign')
 METAFILES = {head: yaml.safe_load((ROOT / f'configs/{head}/metafile.yml').read_text()) for head in HEADS}
 RECIPES = [model for metafile in METAFILES.values() for model in metafile['Models']]
+CONFIGS = {
+    str(path.relative_to(ROOT)) for path in configs_root().rglob('*.py') if '_base_' not in path.relative_to(ROOT).parts
+}
+TEMPLATES = {config for config in CONFIGS if '_custom' in config}
+# The path says what was run: tests alone have built and stepped the templates and what is in `untrained`.
+STEPPED = TEMPLATES | {config for config in CONFIGS if 'untrained' in Path(config).parts}
+TRAINED = CONFIGS - STEPPED
+TRAINED_HEADING, STEPPED_HEADING = 'Trained and evaluated here', 'Built and stepped in tests'
 # without their classifier: torchvision's table of weights, and the authors of DLA (15.8 M with 0.5 M that are not here)
 PUBLISHED_BACKBONES = {'r18': 11_176_512, 'r50': 23_508_032, 'r101': 42_500_160, 'dla34': 15_229_104}
 
 
-def named(model):
-    return pytest.param(model, id=model['Name'])
+def named(models):
+    return [pytest.param(model, id=model['Name']) for model in models]
 
 
 def config_of(model):
     init_default_scope('mmdet')
     return Config.fromfile(ROOT / model['Config'])
+
+
+def header_of(config):
+    """Its comment as one line."""
+    return ' '.join((ROOT / config).read_text().split('_base_ =')[0].replace('#', ' ').split())
 
 
 def parameters(module):
@@ -39,18 +53,12 @@ def test_model_index_imports_every_metafile():
 
 
 def test_every_recipe_is_listed_once():
-    found = {
-        str(path.relative_to(ROOT))
-        for head in HEADS
-        for path in (ROOT / 'configs' / head).glob('*.py')
-        if 'custom' not in path.name
-    }
     listed = [model['Config'] for model in RECIPES]
-    assert sorted(listed) == sorted(found)
+    assert sorted(listed) == sorted(CONFIGS - TEMPLATES)
     assert all(Path(model['Config']).stem == model['Name'] for model in RECIPES)
 
 
-@pytest.mark.parametrize('model', map(named, RECIPES))
+@pytest.mark.parametrize('model', named(RECIPES))
 def test_numbers_are_those_of_the_recipe(model):
     cfg = config_of(model)
     with torch.device('cpu' if 'pvt' in model['Name'] else 'meta'):  # meta: no memory; PVT reads values of a tensor
@@ -64,31 +72,77 @@ def test_numbers_are_those_of_the_recipe(model):
             assert parameters(detector.backbone) == published
 
 
-@pytest.mark.parametrize('model', map(named, RECIPES))
+@pytest.mark.parametrize('model', named(model for model in RECIPES if model['Config'] in STEPPED))
 def test_header_says_the_published_figure(model):
-    header = (ROOT / model['Config']).read_text().split('_base_ =')[0]
+    header = header_of(model['Config'])
     if 'Results' in model:
         (figure,) = model['Results'][0]['Metrics'].values()
-        assert str(figure) in header and 'Weights' in model
+        assert str(figure) in header and 'Weights' in model and 'Not trained here' in header
+        assert model['Results'][0]['Source'] != 'trained here'
     else:
         assert 'not measured' in header
+
+
+@pytest.mark.parametrize('model', named(model for model in RECIPES if model['Config'] in TRAINED))
+def test_header_says_what_was_measured_here(model):
+    header = header_of(model['Config'])
+    (result,) = model['Results']
+    assert result['Source'] == 'trained here' and 'Trained here' in header
+    assert all(str(figure) in header for figure in result['Metrics'].values())
+
+
+@pytest.mark.parametrize('config', sorted(TEMPLATES))
+def test_header_of_a_template_claims_no_training(config):
+    assert 'not trained as written' in header_of(config)
+
+
+def test_every_config_is_in_one_of_two_groups_and_the_docs_agree():
+    sections = re.split('^## ', (ROOT / 'docs/zoo.md').read_text(), flags=re.MULTILINE)
+    linked = {
+        section.split('\n')[0]: re.findall(r'^\| \[[^]]*\]\(\.\./(configs/[^)]*)\)', section, re.MULTILINE)
+        for section in sections
+    }
+    assert sorted(linked[TRAINED_HEADING]) == sorted(TRAINED)
+    assert sorted(linked[STEPPED_HEADING]) == sorted(STEPPED)
+    assert sum(map(len, linked.values())) == len(CONFIGS)
+
+
+def link(config):
+    return f'[{Path(config).stem}](../{config})'
+
+
+def sizes(model):
+    metadata = model['Metadata']
+    return [f'{metadata["Parameters"] / 1e6:.1f} M', str(metadata['Batch Size']), str(metadata['Epochs'])]
+
+
+def test_table_of_what_was_trained():
+    rows = []
+    for model in RECIPES:
+        if model['Config'] in TRAINED:
+            metrics = model['Results'][0]['Metrics']
+            figures = [str(metrics['box AP']), str(metrics['box AP50'])]
+            rows.append([link(model['Config']), model['Results'][0]['Dataset'], *sizes(model), *figures])
+    header = ['config', 'evaluated on', 'parameters', 'total batch size', 'epochs', 'AP', 'AP50']
+    require_table('zoo.md', 'trained', header, rows)
 
 
 @pytest.mark.parametrize('head', HEADS)
 def test_table_in_the_docs(head):
     rows = []
     for model in METAFILES[head]['Models']:
-        metadata, results = model['Metadata'], model.get('Results')
-        published = f'{next(iter(results[0]["Metrics"].values()))} ({results[0]["Source"].split(",")[0]})' if results else ''
-        weights = model.get('Weights', '')
-        rows.append(
-            [
-                f'[{model["Name"]}](../{model["Config"]})',
-                f'{metadata["Parameters"] / 1e6:.1f} M',
-                str(metadata['Batch Size']),
-                str(metadata['Epochs']),
-                published,
-                f'[mmdet]({weights})' if '://' in weights else weights and f'`{weights}`',
-            ]
+        if model['Config'] in TRAINED:
+            continue
+        results, weights = model.get('Results'), model.get('Weights', '')
+        published = (
+            f'{next(iter(results[0]["Metrics"].values()))} ({results[0]["Source"].split(",")[0]})' if results else ''
         )
-    require_table('zoo.md', head, ['config', 'parameters', 'images a step', 'epochs', 'published', 'weights'], rows)
+        source = f'[mmdet]({weights})' if '://' in weights else weights and f'`{weights}`'
+        rows.append([link(model['Config']), *sizes(model), published, source])
+    header = ['config', 'parameters', 'total batch size', 'epochs', 'published', 'weights']
+    require_table('zoo.md', head, header, rows)
+
+
+def test_table_of_templates():
+    rows = [[link(config), 'VOC' if config.endswith('-voc.py') else 'COCO'] for config in sorted(TEMPLATES)]
+    require_table('zoo.md', 'templates', ['config', 'format'], rows)

@@ -15,22 +15,26 @@ DLA_34 = (16, 32, 64, 128, 256, 512)
 HOURGLASS_104 = dict(depth=5, dims=(256, 256, 384, 384, 384, 512), blocks=(2, 2, 2, 2, 2, 4), stacks=2)
 COCO, VOC = 80, 20
 RECIPES = {
-    'centernet/centernet_dla34-dcnv2_8xb16-140e_coco.py': lambda: authors.CenterNetDLA(DLA_34, COCO, 256),
-    'centernet/centernet_dla34-dcnv2_8xb16-230e_coco.py': lambda: authors.CenterNetDLA(DLA_34, COCO, 256),
-    'centernet/centernet_dla34-dcnv2_1xb32-70e_voc0712-384.py': lambda: authors.CenterNetDLA(DLA_34, VOC, 256),
-    'centernet/centernet_dla34-dcnv2_1xb32-70e_voc0712-512.py': lambda: authors.CenterNetDLA(DLA_34, VOC, 256),
-    'centernet/centernet_dla34_8xb16-140e_coco.py': lambda: authors.CenterNetPlainDLA(DLA_34, COCO, 256),
-    'centernet/centernet_r18-dcnv2_4xb28-140e_coco.py': lambda: resnet(COCO, True),
-    'centernet/centernet_r18-dcnv2_1xb32-70e_voc0712-384.py': lambda: resnet(VOC, True),
-    'centernet/centernet_r18-dcnv2_1xb32-70e_voc0712-512.py': lambda: resnet(VOC, True),
-    'centernet/centernet_r18-deconv_4xb28-140e_coco.py': lambda: resnet(COCO, False),
-    'centernet/centernet_hourglass104_5xb5-50e_coco.py': lambda: authors.CenterNetHourglass(
+    'centernet/untrained/centernet_dla34-dcnv2_8xb16-140e_coco.py': lambda: authors.CenterNetDLA(DLA_34, COCO, 256),
+    'centernet/untrained/centernet_dla34-dcnv2_8xb16-230e_coco.py': lambda: authors.CenterNetDLA(DLA_34, COCO, 256),
+    'centernet/untrained/centernet_dla34-dcnv2_1xb32-70e_voc0712-384.py': lambda: authors.CenterNetDLA(
+        DLA_34, VOC, 256
+    ),
+    'centernet/untrained/centernet_dla34-dcnv2_1xb32-70e_voc0712-512.py': lambda: authors.CenterNetDLA(
+        DLA_34, VOC, 256
+    ),
+    'centernet/untrained/centernet_dla34_8xb16-140e_coco.py': lambda: authors.CenterNetPlainDLA(DLA_34, COCO, 256),
+    'centernet/untrained/centernet_r18-dcnv2_4xb28-140e_coco.py': lambda: resnet(COCO, True),
+    'centernet/untrained/centernet_r18-dcnv2_1xb32-70e_voc0712-384.py': lambda: resnet(VOC, True),
+    'centernet/untrained/centernet_r18-dcnv2_1xb32-70e_voc0712-512.py': lambda: resnet(VOC, True),
+    'centernet/untrained/centernet_r18-deconv_4xb28-140e_coco.py': lambda: resnet(COCO, False),
+    'centernet/untrained/centernet_hourglass104_5xb5-50e_coco.py': lambda: authors.CenterNetHourglass(
         **HOURGLASS_104, classes=COCO
     ),
-    'cornernet/cornernet_hourglass104_10xb5-crop511-210e_coco-princeton.py': lambda: authors.CornerNet(
+    'cornernet/untrained/cornernet_hourglass104_10xb5-crop511-210e_coco-princeton.py': lambda: authors.CornerNet(
         **HOURGLASS_104, classes=COCO, pooled=128
     ),
-    'autoassign/autoassign_r50_8xb2-1x_coco-cvpods.py': lambda: authors.AutoAssign(64, 256, COCO),
+    'autoassign/untrained/autoassign_r50_8xb2-1x_coco-cvpods.py': lambda: authors.AutoAssign(64, 256, COCO),
 }
 
 
@@ -54,7 +58,10 @@ def test_recipe_accepts_the_authors_weights(recipe):
 
 @pytest.mark.usefixtures('mmdet_scope')
 def test_another_recipe_refuses_them():
-    recipe, other = 'centernet/centernet_r18-dcnv2_4xb28-140e_coco.py', 'centernet/centernet_dla34_8xb16-140e_coco.py'
+    recipe, other = (
+        'centernet/untrained/centernet_r18-dcnv2_4xb28-140e_coco.py',
+        'centernet/untrained/centernet_dla34_8xb16-140e_coco.py',
+    )
     theirs, ours = both_models(recipe, other)
     with pytest.raises(InputError, match=r'does not fit .* missing, .* too many'):
         check_fit(ours, convert(theirs.state_dict()).weights, recipe)

@@ -50,7 +50,7 @@ def evaluate(cfg, difficult=()):
     return metric.evaluate(size=len(samples))
 
 
-@pytest.fixture(params=['centernet_r18_8xb16-140e_voc0712.py', 'centernet_r18_custom-voc.py'])
+@pytest.fixture(params=['untrained/centernet_r18_8xb16-140e_voc0712.py', 'centernet_r18_custom-voc.py'])
 def evaluators(request):
     init_default_scope('mmdet')
     return Config.fromfile(configs_root() / 'centernet' / request.param).val_evaluator

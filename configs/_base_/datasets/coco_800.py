@@ -1,20 +1,11 @@
-# COCO 2017 with the shorter side 800, the longer one at most 1333: for pyramids of strides 8 to 128.
+# COCO 2017 for pyramids of strides 8 to 128: the shorter side 800, the longer one at most 1333.
 _base_ = './coco.py'
 image_scale = (1333, 800)
 
-train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='Resize', scale=image_scale, keep_ratio=True),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PackDetInputs'),
-]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=image_scale, keep_ratio=True),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
-]
+train_pipeline = _base_.train_pipeline
+train_pipeline[2:4] = [dict(type='Resize', scale=image_scale, keep_ratio=True)]
+test_pipeline = _base_.test_pipeline
+test_pipeline[1].scale = image_scale
 
 train_dataloader = dict(
     batch_size=2,

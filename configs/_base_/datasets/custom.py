@@ -1,34 +1,9 @@
-# Transforms for a data set of one's own; where its files are is said in the config that is copied.
-image_size = (512, 512)
+# Custom datasets, plain transforms; the copied template says where the files are.
+_base_ = './plain.py'
 
-train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='RandomResize', scale=image_size, ratio_range=(0.6, 1.4), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=image_size, allow_negative_crop=True),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PackDetInputs'),
-]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=image_size, keep_ratio=True),
-    dict(type='LoadAnnotations', with_bbox=True),
-    # 'instances' lets CocoMetric take the truth from here, where there is no COCO file
-    dict(
-        type='PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'instances')),
-]
+test_pipeline = _base_.test_pipeline
+test_pipeline[-1].meta_keys += ('instances', )  # CocoMetric's ground truth where there is no COCO file
 
-train_dataloader = dict(
-    batch_size=16,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(test_mode=True, pipeline=test_pipeline))
+train_dataloader = dict(num_workers=2, dataset=dict(pipeline=_base_.train_pipeline))
+val_dataloader = dict(dataset=dict(test_mode=True, pipeline=test_pipeline))
 test_dataloader = val_dataloader

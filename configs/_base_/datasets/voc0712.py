@@ -1,30 +1,12 @@
-# PASCAL VOC 2007 + 2012 for training, 2007 test for testing, with plain transforms.
-data_root = 'data/VOCdevkit/'
-image_size = (512, 512)
+# PASCAL VOC: 2007 + 2012 trainval for training, 2007 test for testing, plain transforms.
+_base_ = './plain.py'
 
-train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='RandomResize', scale=image_size, ratio_range=(0.6, 1.4), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=image_size, allow_negative_crop=True),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PackDetInputs'),
-]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=image_size, keep_ratio=True),
-    dict(type='LoadAnnotations', with_bbox=True),
-    # 'instances' lets CocoMetric take the truth from here, where there is no COCO file
-    dict(
-        type='PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'instances')),
-]
+data_root = 'data/VOCdevkit/'
+
+test_pipeline = _base_.test_pipeline
+test_pipeline[-1].meta_keys += ('instances', )  # CocoMetric's ground truth, since there is no COCO file
 
 train_dataloader = dict(
-    batch_size=16,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         type='RepeatDataset',
         times=5,  # 28 epochs of five passes each
@@ -38,13 +20,9 @@ train_dataloader = dict(
                     ann_file=f'{year}/ImageSets/Main/trainval.txt',
                     data_prefix=dict(sub_data_root=f'{year}/'),
                     filter_cfg=dict(filter_empty_gt=True, min_size=32),
-                    pipeline=train_pipeline) for year in ('VOC2007', 'VOC2012')
+                    pipeline=_base_.train_pipeline) for year in ('VOC2007', 'VOC2012')
             ])))
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='VOCDataset',
         data_root=data_root,
@@ -54,7 +32,7 @@ val_dataloader = dict(
         pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-# The rule of VOC2007 and, on the same detections, COCO's AP.
+# VOC 2007's rule and, on the same detections, COCO's AP
 val_evaluator = [
     dict(type='VOCMetric', metric='mAP', eval_mode='11points'),
     dict(type='CocoMetric', metric='bbox', proposal_nums=(100, 300, 1000)),

@@ -1,14 +1,11 @@
-# AutoAssign with ResNet-50 (Caffe weights) and FPN; the number of classes comes from the user.
+# AutoAssign with ResNet-50 (Caffe weights) and FPN; `num_classes` is set by the recipe.
+_base_ = ['./statistics.py', './autoassign_head.py']
+
 max_detections = 100
 
 model = dict(
     type='AutoAssign',
-    data_preprocessor=dict(
-        type='DetDataPreprocessor',
-        mean=[102.9801, 115.9465, 122.7717],
-        std=[1.0, 1.0, 1.0],
-        bgr_to_rgb=False,
-        pad_size_divisor=32),
+    data_preprocessor=dict(type='DetDataPreprocessor', pad_size_divisor=32, **_base_.caffe_bgr),
     backbone=dict(
         type='ResNet',
         depth=50,
@@ -27,13 +24,7 @@ model = dict(
         num_outs=5,
         relu_before_extra_convs=True,
         init_cfg=dict(type='Caffe2Xavier', layer='Conv2d')),
-    bbox_head=dict(
-        type='mmdet_kpheads.AutoAssignHead',
-        in_channels=256,
-        strides=(8, 16, 32, 64, 128),
-        # objects without a grid point take the nearest ones; the published runs leave them out
-        force_topk=True,
-        loss_bbox=dict(type='GIoULoss', loss_weight=5.0)),
+    bbox_head=_base_.autoassign_head,
     train_cfg=None,
     test_cfg=dict(
         nms_pre=1000,

@@ -1,14 +1,11 @@
-# CenterNet with ResNet-18 and three transposed convolutions; the number of classes comes from the user.
+# CenterNet with ResNet-18 and three transposed convolutions; `num_classes` is set by the recipe.
+_base_ = './statistics.py'
+
 max_detections = 100
 
 model = dict(
     type='CenterNet',
-    data_preprocessor=dict(
-        type='DetDataPreprocessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_size_divisor=32),
+    data_preprocessor=dict(type='DetDataPreprocessor', pad_size_divisor=32, **_base_.imagenet_rgb),
     backbone=dict(
         type='ResNet',
         depth=18,

@@ -1,5 +1,5 @@
-# A small CornerNet: ResNet-18 and three transposed convolutions, one level; for a single GPU or a CPU.
-_base_ = './centernet_r18.py'
+# A small CornerNet for a single GPU or a CPU: ResNet-18, three transposed convolutions, one level.
+_base_ = ['./centernet_r18.py', '../tta.py']
 
 model = dict(
     type='CornerNet',
@@ -8,7 +8,7 @@ model = dict(
         type='mmdet_kpheads.CornerNetHead',
         in_channels=64,
         num_feat_levels=1,
-        # tags are learned late: the weights of the published configs, not the larger ones of the class
+        # the weights of the published configs, not the larger defaults of the class: tags are learned late
         loss_embedding=dict(type='mmdet_kpheads.AssociativeEmbeddingLoss', pull_weight=0.1, push_weight=0.1)),
     test_cfg=dict(
         _delete_=True,
@@ -19,16 +19,14 @@ model = dict(
         nms=dict(type='soft_nms', iou_threshold=0.5, method='gaussian')))
 
 # --tta: boxes of the image and of its mirror image are merged, as in the paper
-tta_model = dict(
-    type='DetTTAModel',
-    tta_cfg=dict(nms=dict(type='soft_nms', iou_threshold=0.5, method='gaussian'), max_per_img=100))
+tta_model = _base_.tta_soft_nms
 tta_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(
         type='TestTimeAug',
         transforms=[
             [dict(type='Resize', scale=(512, 512), keep_ratio=True)],
-            [dict(type='RandomFlip', prob=1.0), dict(type='RandomFlip', prob=0.0)],
+            _base_.tta_flips,
             [
                 dict(
                     type='PackDetInputs',

@@ -1,0 +1,11 @@
+# CenterNet with ResNet-101 and deformable convolutions on PASCAL VOC 2007 + 2012, 512 x 512: resdcn_101 of
+# CenterNet's repository.
+#
+#   python tools/train.py centernet/untrained/centernet_r101-dcnv2_1xb32-70e_voc0712-512.py
+#   python tools/test.py centernet/untrained/centernet_r101-dcnv2_1xb32-70e_voc0712-512.py CHECKPOINT --tta
+#
+# Expected AP: mAP 78.7 on VOC 2007 test with flip TTA (CenterNet repository, readme/MODEL_ZOO.md). Not trained here.
+# ctdet_pascal_resdcn101_512.pth loads after tools/convert_checkpoint.py.
+_base_ = ['./centernet_r18-dcnv2_1xb32-70e_voc0712-512.py', '../../_base_/models/backbones.py']
+
+model = dict(backbone=_base_.resnet101, neck=dict(in_channels=2048))

@@ -1,0 +1,11 @@
+# CornerNet with Hourglass-104 on COCO, 10 GPUs x 5 images.
+#
+#   python tools/train.py cornernet/untrained/cornernet_hourglass104_10xb5-crop511-210e_coco.py
+#   python tools/test.py cornernet/untrained/cornernet_hourglass104_10xb5-crop511-210e_coco.py CHECKPOINT --tta
+#
+# Expected AP: 41.2 on COCO val2017 with flip TTA (mmdet, configs/cornernet/metafile.yml, 10 GPUs x 5 images). Not
+# trained here.
+_base_ = './cornernet_hourglass104_8xb6-crop511-210e_coco.py'
+
+train_dataloader = dict(batch_size=5)
+auto_scale_lr = dict(base_batch_size=50)
