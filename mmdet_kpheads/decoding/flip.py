@@ -11,7 +11,7 @@ from torch.nn.functional import logsigmoid
 def average_flipped_heat(logits: Tensor, mirrored: Tensor) -> Tensor:
     """Logits of the mean probability of ``logits`` and the flipped-back ``mirrored``, both (B, C, H, W).
 
-    Taken in log space, so that saturated probabilities stay apart and nothing is infinite.
+    Computed in log space, so that saturated probabilities stay distinct and nothing is infinite.
     """
     pair = (logits.float(), mirrored.flip(-1).float())
     hit = torch.logaddexp(*(logsigmoid(part) for part in pair))

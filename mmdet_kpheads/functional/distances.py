@@ -1,7 +1,7 @@
 """Distances between all pairs of embeddings, exact at 0 and with a finite gradient there.
 
-Every metric rests on ``torch.cdist`` without matrix multiplication: equal rows are exactly 0 apart, TF32 and autocast
-change nothing, and the gradient at distance 0 is 0.
+Every metric uses ``torch.cdist`` without matrix multiplication: equal rows are exactly 0 apart, TF32 and autocast have
+no effect, and the gradient at distance 0 is 0.
 
 Shape legend: M embeddings, D channels; ``...`` any number of independent sets.
 """
@@ -14,11 +14,11 @@ from torch import Tensor
 Distance = Callable[[Tensor], Tensor]  # (..., M, D) -> (..., M, M), row = anchor
 
 NO_DIRECTION = 1e-6  # rows shorter than this have no direction; tensorflow_addons' l2_normalize uses the same bound
-BACKWARD_ELEMENTS = 1 << 26  # CUDA's cdist backward holds (rows, M, D) numbers: 256 MiB of float32 a chunk of rows
+BACKWARD_ELEMENTS = 1 << 26  # CUDA's cdist backward holds (rows, M, D) numbers: 256 MiB of float32 per chunk of rows
 
 
 def widened(x: Tensor) -> Tensor:
-    """Give ``x`` in float32, or as it is when it is float64."""
+    """``x`` in float32; float64 stays."""
     return x if x.dtype == torch.float64 else x.float()
 
 
@@ -35,8 +35,8 @@ def squared_l2_distance(x: Tensor) -> Tensor:
 def angular_distance(x: Tensor) -> Tensor:
     """1 - cosine: (..., M, D) -> (..., M, M), in [0, 2].
 
-    Made as half the squared distance of the unit vectors, which is the same number but never below 0. The cosine with a
-    row shorter than ``NO_DIRECTION`` is 0, and that row gets no gradient.
+    Computed as half the squared distance of the unit vectors: the same number, but never below 0. The cosine with a row
+    shorter than ``NO_DIRECTION`` is 0, and that row gets no gradient.
     """
     norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     has_direction = norm > NO_DIRECTION
@@ -53,7 +53,7 @@ METRICS: dict[str, Distance] = {
 
 
 def find_distance(distance: str | Distance) -> Distance:
-    """The distance of that name; a callable is returned as it is.
+    """The distance of that name; a callable is returned unchanged.
 
     Raises:
         ValueError: If there is no such name.

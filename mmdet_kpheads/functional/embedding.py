@@ -2,7 +2,7 @@
 
 Source: CornerNet, arXiv 1808.01244, section 3.3; Associative Embedding, arXiv 1611.05424.
 
-Shape legend: B images, N objects (padded), K keypoints an object, D tag channels, H x W cells.
+Shape legend: B images, N objects (padded), K keypoints per object, D tag channels, H x W cells.
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ def gather_tags(maps: Tensor | Sequence[Tensor], cells: Tensor) -> Tensor:
     if isinstance(maps, Tensor):
         return gather_cells(maps, cells.flatten(1)).reshape(batch, objects, keypoints, maps.shape[1])
     if len(maps) != keypoints:
-        raise ValueError(f'there must be one map or one for each of {keypoints} keypoints, but got {len(maps)}')
+        raise ValueError(f'pass one map, or one for each of {keypoints} keypoints, but got {len(maps)}')
     return torch.stack([gather_cells(tags, cells[..., k]) for k, tags in enumerate(maps)], dim=2)
 
 
@@ -53,13 +53,13 @@ def pull_push(tags: Tensor, mask: Tensor, margin: float = 1.0, distance: str = '
 
         pull = 1/n sum |tag - e|^2          push = 1/(n (n - 1)) sum_{i != j} max(0, margin - |e_i - e_j|)
 
-    Differs from the original in that the pairs (i, i) are left out instead of being taken off with an epsilon, so that
-    push is exactly 0 for a single object; and from mmdet's in that the D channels are one vector, not D objects.
+    Differs from the original: the pairs (i, i) are left out instead of being subtracted with an epsilon, so push is
+    exactly 0 for a single object. Differs from mmdet's: the D channels are one vector, not D objects.
 
     Args:
-        tags: (B, N, K, D); whatever stands at objects that are masked out, inf and nan included, does no harm.
+        tags: (B, N, K, D); values of masked-out objects are not used, not even if they are inf or nan.
         mask: (B, N) bool or 0/1 of any dtype, which objects exist.
-        margin: Distance from which two objects push no more.
+        margin: Distance beyond which two objects do not push.
         distance: ``'l1'`` or ``'l2'``, over the D channels.
     """
     mask = mask != 0
@@ -75,12 +75,12 @@ def pull_push(tags: Tensor, mask: Tensor, margin: float = 1.0, distance: str = '
 
 
 class PairingReport(NamedTuple):
-    """How well tags tell which corners belong together; scalars, 0 where there is nothing to average."""
+    """How well tags identify the corners of an object; scalars, 0 where there is nothing to average."""
 
     tags_within: Tensor  # mean distance between the two tags of an object
     tags_between: Tensor  # mean distance between tags of different objects of an image
-    pairs_grouped: Tensor  # share of objects whose tags are near enough to be paired
-    pairs_confused: Tensor  # share of pairs of different objects that are near enough too
+    pairs_grouped: Tensor  # share of objects whose tags are close enough to be paired
+    pairs_confused: Tensor  # share of pairs of different objects that are close enough too
 
 
 @torch.no_grad()
@@ -94,7 +94,7 @@ def pairing_report(tags: Tensor, mask: Tensor, threshold: float, distance: str =
         distance: ``'l1'`` or ``'l2'``.
     """
     tags = torch.where(mask[:, :, None, None], widened(tags), 0.0)
-    apart = torch.cdist(  # (B, N, N); not by a matrix product, which loses what small distances are made of
+    apart = torch.cdist(  # (B, N, N); not by a matrix product, which rounds small distances away
         tags[:, :, 0], tags[:, :, -1], p=NORMS[distance], compute_mode='donot_use_mm_for_euclid_dist'
     )
     itself = torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)

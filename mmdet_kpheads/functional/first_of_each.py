@@ -1,4 +1,4 @@
-"""Finding the first of several equal keys, for a whole batch and without a loop."""
+"""The first of several equal keys, for a whole batch and without a loop."""
 
 import torch
 from torch import Tensor

@@ -34,7 +34,7 @@ def top_cells(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
 def best_of(scores: Tensor, index: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The ``k`` best scores (B, M), best first; of equal ones that of the lowest index (M,) or (B, M).
 
-    The choice is that of one integer: the bits of the score, in the order of their values, before those of the index.
+    Each pair becomes one integer: the bits of the score, in the order of their values, above those of the index.
 
     Returns:
         Scores (B, K) float32 and indices (B, K).

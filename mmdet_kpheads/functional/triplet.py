@@ -1,7 +1,7 @@
 """Triplets mined from all pairwise distances of a batch, and their loss.
 
 Source: hard, In Defense of the Triplet Loss, arXiv 1703.07737; semi-hard, FaceNet, arXiv 1503.03832. Both as in
-tensorflow_addons' losses/triplet.py, whose behavior without a positive or negative is kept under ``tfa_compat``.
+tensorflow_addons' losses/triplet.py, whose behavior without a positive or negative ``tfa_compat`` reproduces.
 
 Shape legend: M embeddings of a batch; ``...`` any number of independent batches.
 """
@@ -12,18 +12,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-COLLAPSED = 1e-6  # below this largest distance, all embeddings are one point and no gradient is left
+COLLAPSED = 1e-6  # below this largest distance, all embeddings are equal and no gradient is left
 
 
 class Pairs(NamedTuple):
-    """Which pairs are what; row = anchor. An embedding is no pair with itself."""
+    """Positive and negative pairs; row = anchor. An embedding does not pair with itself."""
 
     positive: Tensor  # (..., M, M) bool, same label
     negative: Tensor  # (..., M, M) bool, other label
 
 
 class Triplets(NamedTuple):
-    """Mined distances: one triplet an anchor, (..., M), or one a positive pair, (..., M, M)."""
+    """Mined distances: one triplet per anchor, (..., M), or one per positive pair, (..., M, M)."""
 
     positive: Tensor  # anchor to positive
     negative: Tensor  # anchor to negative
@@ -35,7 +35,7 @@ def label_pairs(labels: Tensor, valid: Tensor | None = None) -> Pairs:
 
     Args:
         labels: (..., M).
-        valid: (..., M) bool; the others are in no pair. None for all.
+        valid: (..., M) bool; other embeddings are in no pair. None for all.
     """
     same = labels[..., :, None] == labels[..., None, :]
     itself = torch.eye(labels.shape[-1], dtype=torch.bool, device=labels.device)
@@ -52,7 +52,7 @@ def hard_triplets(distance: Tensor, pairs: Pairs, valid: Tensor | None = None, t
     Args:
         distance: (..., M, M), row = anchor.
         pairs: From :func:`label_pairs`.
-        valid: As there.
+        valid: As for :func:`label_pairs`.
         tfa_compat: Count every anchor; a missing positive is the smallest distance of the row, a missing negative the
             largest. Otherwise only anchors that have both count.
     """
@@ -74,12 +74,12 @@ def semi_hard_triplets(
 ) -> Triplets:
     """For each positive pair the nearest negative that is farther than the positive, else the farthest negative.
 
-    By sorting each anchor's negatives, so memory grows with M^2; the original makes M^3 numbers.
+    Sorts each anchor's negatives, so memory grows with M^2; the original needs M^3.
 
     Args:
         distance: (..., M, M), row = anchor.
         pairs: From :func:`label_pairs`.
-        valid: As there.
+        valid: As for :func:`label_pairs`.
         tfa_compat: Count every positive pair; a missing negative is the smallest distance of the row. Otherwise only
             pairs whose anchor has a negative count.
     """
@@ -93,7 +93,7 @@ def semi_hard_triplets(
 
 
 def _seen(distance: Tensor, valid: Tensor | None) -> Tensor:
-    """Columns that exist, (..., 1, M), an embedding's own one included."""
+    """Columns that exist, (..., 1, M), including an embedding's own."""
     return distance.new_ones(1, dtype=torch.bool) if valid is None else valid[..., None, :]
 
 
@@ -101,7 +101,7 @@ def _seen(distance: Tensor, valid: Tensor | None) -> Tensor:
 def _semi_hard_index(distance: Tensor, is_negative: Tensor) -> Tensor:
     """Column of the negative of each pair, (..., M, M) int64; any column where the anchor has no negative."""
     ascending, order = torch.where(is_negative, distance, torch.inf).sort(dim=-1, stable=True)
-    farther = torch.searchsorted(ascending, distance.contiguous(), right=True)  # place of the first that is farther
+    farther = torch.searchsorted(ascending, distance.contiguous(), right=True)  # index of the first that is farther
     farthest = is_negative.sum(-1, keepdim=True) - 1
     return order.gather(-1, torch.minimum(farther, farthest).clamp_(min=0))
 
@@ -111,7 +111,7 @@ def triplet_loss(triplets: Triplets, margin: float = 1.0, soft: bool = False) ->
 
     Args:
         triplets: The mined distances.
-        margin: How much farther the negative must be.
+        margin: How much farther than the positive the negative must be.
         soft: log(1 + exp(positive - negative)) instead, which has no margin.
     """
     gap = triplets.positive - triplets.negative
@@ -121,11 +121,11 @@ def triplet_loss(triplets: Triplets, margin: float = 1.0, soft: bool = False) ->
 
 @torch.no_grad()
 def triplet_statistics(distance: Tensor, pairs: Pairs, triplets: Triplets, margin: float = 1.0) -> dict[str, Tensor]:
-    """What tells a stuck training from a finished one, as scalars on the device: no sync.
+    """Statistics that tell a stuck training from a finished one; scalars on the device, no sync.
 
     Returns:
         ``active``: share of the triplets that break the margin; ``positive_distance`` and ``negative_distance``: means
-        over the triplets that count; ``collapsed``: 1.0 if there are pairs and all are nearer than ``COLLAPSED``.
+        over the triplets that count; ``collapsed``: 1.0 if there are pairs and all distances are below ``COLLAPSED``.
     """
     number = triplets.counts.sum().clamp(min=1)
     active = triplets.counts & (triplets.positive - triplets.negative + margin > 0)

@@ -1,4 +1,4 @@
-"""Detection heads: they only wire features, targets, losses and decoding together."""
+"""Detection heads. They only connect features, targets, losses and decoding."""
 
 from .autoassign_head import AutoAssignHead
 from .center_prior import CenterPrior

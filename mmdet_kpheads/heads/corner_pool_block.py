@@ -21,7 +21,7 @@ class CornerPoolBlock(BaseModule):
         in_channels: Channels of the input.
         directions: The two pooling directions, e.g. ``('top', 'left')``.
         out_channels: Channels of the output.
-        feat_channels: Channels that are pooled.
+        feat_channels: Channels to pool.
         norm_cfg: Normalization of every convolution.
         init_cfg: mmengine's initialization config.
     """

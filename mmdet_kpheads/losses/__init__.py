@@ -1,4 +1,4 @@
-"""Losses: thin modules over ``functional/``."""
+"""Losses: registered modules over ``functional/``, one loss per file."""
 
 from .associative_embedding_loss import AssociativeEmbeddingLoss
 from .corner_triplet_loss import CornerTripletLoss

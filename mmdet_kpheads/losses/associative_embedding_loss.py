@@ -22,11 +22,10 @@ class AssociativeEmbeddingLoss(nn.Module):
     Args:
         pull_weight: Factor of pull.
         push_weight: Factor of push.
-        margin: Distance from which two objects push no more.
+        margin: Distance beyond which two objects do not push.
         distance: ``'l1'`` or ``'l2'``; decoding should use the same.
-        reduction: ``'sum'`` over images, as published, or ``'image_mean'``, the average over the images that hold
-            objects, over all ranks, which makes the weights independent of the batch
-            size.
+        reduction: ``'sum'`` over images, as published, or ``'image_mean'``: the average over the images with objects
+            on all ranks, which makes the weights independent of the batch size.
 
     Raises:
         ValueError: If ``distance`` or ``reduction`` is unknown.

@@ -20,9 +20,9 @@ Miner = Callable[..., Triplets]
 
 
 class _MinedTripletLoss(nn.Module):
-    """What both losses share; ``mine`` differs.
+    """Base of both losses; a subclass sets ``mine``.
 
-    After a call, ``statistics`` holds what :func:`triplet_statistics` gives for it, for the log.
+    After a call, ``statistics`` holds the result of :func:`triplet_statistics` for the log.
     """
 
     mine: Miner
@@ -54,7 +54,7 @@ class _MinedTripletLoss(nn.Module):
             Scalar in float32 (float64 for float64 inputs).
 
         Raises:
-            ValueError: If the targets are no labels of the inputs or the distance is no (..., M, M) matrix.
+            ValueError: If the targets are not labels of the inputs, or the distance is not a (..., M, M) matrix.
         """
         labels = _labels(targets, inputs)
         with torch.autocast(inputs.device.type, enabled=False):
@@ -64,8 +64,8 @@ class _MinedTripletLoss(nn.Module):
             distance = self.distance(embeddings)  # (..., M, M)
             if distance.shape != (*labels.shape, labels.shape[-1]):
                 raise ValueError(
-                    f'distance must give one number for each of {tuple(labels.shape)} x {labels.shape[-1]} pairs, '
-                    f'but gave {tuple(distance.shape)}'
+                    f'distance must return one number for each of {tuple(labels.shape)} x {labels.shape[-1]} pairs, '
+                    f'but returned {tuple(distance.shape)}'
                 )
             pairs = label_pairs(labels, valid)
             triplets = type(self).mine(distance, pairs, valid, self.tfa_compat)
@@ -79,12 +79,12 @@ class TripletHardLoss(_MinedTripletLoss):
 
     Source: arXiv 1703.07737; argument and result conventions of tensorflow_addons' TripletHardLoss.
 
-    Differs from mmdet's TripletLoss (margin 0.3, L2) in that anchors without a positive or a negative do not count,
-    where it raises; and from tensorflow_addons' in that its result stays float32 for half-precision inputs and that
-    ``soft`` does not overflow.
+    Differs from mmdet's TripletLoss (margin 0.3, L2): anchors without a positive or a negative do not count, where
+    mmdet's raises. Differs from tensorflow_addons': the result stays float32 for half-precision inputs, and ``soft``
+    does not overflow.
 
     Args:
-        margin: How much farther the negative must be.
+        margin: How much farther than the positive the negative must be.
         distance: ``'L2'``, ``'squared-L2'``, ``'angular'``, or a callable (..., M, D) -> (..., M, M).
         soft: log(1 + exp(positive - negative)) in place of the hinge with margin.
         loss_weight: Factor of the result.
@@ -112,15 +112,15 @@ class TripletHardLoss(_MinedTripletLoss):
 class TripletSemiHardLoss(_MinedTripletLoss):
     """Triplet loss of each positive pair with the nearest negative that is farther than the positive.
 
-    Where no negative is farther, the farthest one is taken.
+    Where no negative is farther, the farthest one counts.
 
     Source: FaceNet, arXiv 1503.03832; conventions of tensorflow_addons' TripletSemiHardLoss.
 
-    Differs from it in that pairs without a negative do not count, that a batch without a positive pair gives 0 instead
-    of nan (with ``tfa_compat`` too), that its result stays float32, and in memory, M^2 instead of M^3.
+    Differs from it: pairs without a negative do not count; a batch without a positive pair gives 0 instead of nan (with
+    ``tfa_compat`` too); the result stays float32; memory is M^2 instead of M^3.
 
     Args:
-        margin: How much farther the negative must be.
+        margin: How much farther than the positive the negative must be.
         distance: ``'L2'``, ``'squared-L2'``, ``'angular'``, or a callable (..., M, D) -> (..., M, M).
         loss_weight: Factor of the result.
         tfa_compat: Let pairs without a negative count as tensorflow_addons does.

@@ -128,7 +128,7 @@ def test_one_hot_and_other_shapes_are_refused(kind, shape):
 def test_wrong_distances_are_refused():
     with pytest.raises(ValueError, match=r"distance must be one of .* but got 'cosine'"):
         TripletHardLoss(distance='cosine')
-    with pytest.raises(ValueError, match=r'one number for each of \(12,\) x 12 pairs, but gave \(12, 4\)'):
+    with pytest.raises(ValueError, match=r'one number for each of \(12,\) x 12 pairs, but returned \(12, 4\)'):
         TripletHardLoss(distance=lambda x: x)(torch.randn(12, 4), torch.zeros(12))
 
 
