@@ -15,7 +15,6 @@ from ..functional.boxes import clip_boxes, has_area
 from ..functional.peaks import gather_cells
 from ..functional.topk import top_cells
 from ..structures import Detections, GridPyramid
-from ..structures.geometry import cells_to_xy
 
 
 @dataclass(frozen=True)
@@ -61,10 +60,8 @@ def decode_grid_points(
         extent_px: (B, 4) the image inside the input, xyxy: boxes are clipped to it.
         options: How boxes are picked.
     """
-    found = [
-        _decode_level(*level, extent_px, options)
-        for level in zip(levels, grid.strides, grid.inside_image(extent_px), strict=True)
-    ]
+    inside = grid.inside_image(extent_px)
+    found = [_decode_level(maps, grid, level, inside[level], extent_px, options) for level, maps in enumerate(levels)]
     boxes, scores, labels, valid = (torch.cat(part, 1) for part in zip(*found, strict=True))
     scores, order = torch.where(valid, scores, -1.0).sort(dim=1, descending=True, stable=True)
     boxes = boxes.gather(1, order[..., None].expand(-1, -1, 4))
@@ -72,17 +69,16 @@ def decode_grid_points(
 
 
 def _decode_level(
-    maps: GridMaps, stride_px: int, inside: Tensor, extent_px: Tensor, options: GridDecoding
+    maps: GridMaps, grid: GridPyramid, level: int, inside: Tensor, extent_px: Tensor, options: GridDecoding
 ) -> Detections:
-    height, width = maps.class_logits.shape[-2:]
-    cells = height * width
+    cells = math.prod(maps.class_logits.shape[-2:])
     logits = maps.class_logits.masked_fill(~inside, -torch.inf)
     limit = options.nms_pre if options.nms_pre > 0 else math.prod(logits.shape[1:])
     best, index = top_cells(logits, limit)  # (B, M)
     probability = best.sigmoid()
     label, cell = index // cells, index % cells
     objectness = gather_cells(maps.objectness_logits, cell)[..., 0].float().sigmoid()
-    point = cells_to_xy(cell, width) * float(stride_px)  # (B, M, 2)
+    point = grid.points_at(level, cell)  # (B, M, 2)
     left_top, right_bottom = gather_cells(maps.distances_px, cell).float().split(2, -1)
     boxes = clip_boxes(torch.cat((point - left_top, point + right_bottom), -1), extent_px)
     valid = (probability > options.score_thr) & has_area(boxes) & objectness.isfinite()

@@ -109,11 +109,12 @@ class GridPyramid(NamedTuple):
 
     def points_px(self, device: torch.device) -> Tensor:
         """(T, 2) float32 as x, y."""
-        levels = []
-        for (height, width), stride in zip(self.sizes, self.strides, strict=True):
-            cells = torch.arange(height * width, device=device)
-            levels.append(cells_to_xy(cells, width) * float(stride))
-        return torch.cat(levels)
+        cells = [torch.arange(height * width, device=device) for height, width in self.sizes]
+        return torch.cat([self.points_at(level, of_level) for level, of_level in enumerate(cells)])
+
+    def points_at(self, level: int, cells: Tensor) -> Tensor:
+        """Positions in pixels of flat cells (...) of a level: (..., 2) as x, y."""
+        return cells_to_xy(cells, self.sizes[level][1]) * float(self.strides[level])
 
     def stride_px(self, device: torch.device) -> Tensor:
         """Stride of the level of each grid point, (T,) float32."""
