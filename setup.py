@@ -1,4 +1,4 @@
-"""Build: everything is in pyproject.toml, but that the configs travel in the wheel under mmdet_kpheads/.mim."""
+"""Everything is in pyproject.toml, except that the wheel carries configs and tools in mmdet_kpheads/.mim."""
 
 import shutil
 from pathlib import Path
@@ -7,11 +7,11 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-CARRIED = ('configs', 'tools')  # and model-index.yml, which lists the recipes for OpenMMLab's tools
+CARRIED = ('configs', 'tools')  # and model-index.yml, the list of recipes for OpenMMLab's tools
 
 
 class BuildWithConfigs(build_py):
-    """Copies configs/ and tools/ beside the package, where mmengine looks for ``mmdet_kpheads::x.py``."""
+    """Copies configs/ and tools/ into the package, where mmengine looks for ``mmdet_kpheads::x.py``."""
 
     def run(self) -> None:
         """Build the package, then add the folders."""

@@ -1,26 +1,70 @@
 """Keypoint- and point-based detection heads for MMDetection 3.x.
 
-Importing the package checks the OpenMMLab stack, makes ``mmcv.ops`` importable where mmcv has no compiled ops, and
-registers everything under the scope ``mmdet_kpheads``.
+Importing the package registers its modules under the scope ``mmdet_kpheads``. It also provides ``mmcv._ext`` if mmcv
+has no compiled ops, and declares the classes in mmengine's checkpoints as safe to ``torch.load``. It changes nothing in
+mmengine or mmdet; ``mmdet_kpheads.compat.install()`` does that.
+
+If mmengine, mmcv or mmdet is missing or does not fit, the import warns, and every name of the package raises an
+``ImportError`` with the problem and its cure.
 """
 
-from .compat import doctor_is_called, prepare
+import warnings
+from typing import TYPE_CHECKING
+
+from .compat import prepare
 from .version import __version__
 
+_broken_stack: str | None = None
 try:
     prepare()
-except ImportError:
-    if not doctor_is_called():  # the doctor tells by itself what is missing
-        raise
-else:
-    from . import backbones, detectors, heads, hooks, losses, necks  # they import mmdet, which needs prepare() first
+except ImportError as error:
+    _broken_stack = str(error)
+    warnings.warn(_broken_stack, stacklevel=2)
+else:  # these import mmdet.models, which needs prepare() first
+    from . import backbones, detectors, heads, hooks, losses, necks
+    from .backbones import DLA
+    from .compat import register
+    from .detectors import FlipAverage
+    from .heads import AutoAssignHead, CenterNetHead, CenterPrior, CornerNetHead
+    from .losses import (
+        AssociativeEmbeddingLoss,
+        CornerTripletLoss,
+        GaussianFocalLoss,
+        GIoULoss,
+        TripletHardLoss,
+        TripletSemiHardLoss,
+    )
+    from .necks import DeconvNeck, DLAUp
 
+__all__ = [
+    'DLA',
+    'AssociativeEmbeddingLoss',
+    'AutoAssignHead',
+    'CenterNetHead',
+    'CenterPrior',
+    'CornerNetHead',
+    'CornerTripletLoss',
+    'DLAUp',
+    'DeconvNeck',
+    'FlipAverage',
+    'GIoULoss',
+    'GaussianFocalLoss',
+    'TripletHardLoss',
+    'TripletSemiHardLoss',
+    '__version__',
+    'backbones',
+    'detectors',
+    'heads',
+    'hooks',
+    'losses',
+    'necks',
+    'register',
+]
 
-def register() -> None:
-    """For notebooks: register mmdet's modules and make mmdet the default scope, so that its configs build."""
-    from mmdet.utils import register_all_modules
+if _broken_stack and not TYPE_CHECKING:  # a type checker would take any name for defined
 
-    register_all_modules(init_default_scope=True)
-
-
-__all__ = ['__version__', 'backbones', 'detectors', 'heads', 'hooks', 'losses', 'necks', 'register']
+    def __getattr__(name: str) -> object:
+        """Raise the problem of the stack for each name that it left undefined."""
+        if name in __all__:
+            raise ImportError(_broken_stack)
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

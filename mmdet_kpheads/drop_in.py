@@ -1,7 +1,7 @@
-"""Importing this module puts our heads in the place of mmdet's, so that configs of mmdet run with them as they are.
+"""Importing this module replaces mmdet's heads with ours, so that unmodified mmdet configs use them.
 
-In a config: ``custom_imports = dict(imports=['mmdet_kpheads.drop_in'])``; or ``--drop-in`` of our tools. Nothing else
-of the package imports it: without it mmdet is untouched.
+In a config: ``custom_imports = dict(imports=['mmdet_kpheads.drop_in'])``. On the command line: ``--drop-in``. Nothing
+else in the package imports this module, so mmdet stays as it is without it.
 """
 
 from mmdet.registry import MODELS as MMDET_MODELS
@@ -13,10 +13,10 @@ REPLACED = {'CenterNetHead': CenterNetHead, 'CornerHead': CornerNetHead, 'AutoAs
 
 
 def replace() -> None:
-    """Register our heads in mmdet's registry under the names of mmdet's."""
+    """Register our heads in mmdet's registry under the names of mmdet's heads."""
     for name, head in REPLACED.items():
         MMDET_MODELS.register_module(name=name, module=head, force=True)
-    print_log(f'drop-in: {", ".join(REPLACED)} of mmdet configs are now those of mmdet_kpheads', 'current')
+    print_log(f'drop-in: {", ".join(REPLACED)} in mmdet configs are now the heads of mmdet_kpheads', 'current')
 
 
 replace()

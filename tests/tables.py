@@ -1,4 +1,4 @@
-"""Tables of the docs, written by tests: with ``WRITE_TABLES=1 python -m pytest tests/...``; else they are compared."""
+"""Tables in the docs. Tests compare them, or write them with ``WRITE_TABLES=1 python -m pytest tests/...``."""
 
 import os
 
@@ -8,7 +8,7 @@ BEGIN, END = '<!-- table: {} -->', '<!-- end of table -->'
 
 
 def require_table(page: str, name: str, header: list[str], rows: list[list[str]]):
-    """Assert that ``docs/<page>`` holds this table between its markers, or write it there."""
+    """Assert that ``docs/<page>`` has this table between its markers, or write it there."""
     lines = [header, ['---'] * len(header), *rows]
     table = '\n'.join('| ' + ' | '.join(cells) + ' |' for cells in lines)
     path = configs_root().parent / 'docs' / page
@@ -18,4 +18,4 @@ def require_table(page: str, name: str, header: list[str], rows: list[list[str]]
     if os.environ.get('WRITE_TABLES'):
         path.write_text(f'{before}{begin}\n\n{table}\n\n{end}{after}')
         return
-    assert now.strip() == table, f'the table {name} of {path} is old: run this test with WRITE_TABLES=1'
+    assert now.strip() == table, f'the table {name} in {path} is outdated: run this test with WRITE_TABLES=1'

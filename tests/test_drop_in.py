@@ -1,4 +1,4 @@
-"""mmdet's own configs, unchanged, with our heads in place: equal losses on well-formed batches, equal scores."""
+"""Unmodified mmdet configs with our heads: equal losses on well-formed batches, equal scores."""
 
 import json
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-# In a process of its own: the registry stays as it is for other tests.
+# In a process of its own, so that other tests see an unchanged registry.
 SCRIPT = """
 import json, sys, torch, zlib
 from importlib.util import find_spec

@@ -1,16 +1,23 @@
-"""Plugging into mmdet: scopes, names, notebooks, swapping a head by its type."""
+"""Use in mmdet: scopes, public names, notebooks, swapping a head by its type."""
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from mmengine.registry import DefaultScope
 
-from mmdet_kpheads.heads import CenterNetHead
+import mmdet_kpheads
+from mmdet_kpheads import CenterNetHead
 from tests.scenes import well_formed
 from tests.training import samples_of
 
+PUBLIC = """
+    CenterNetHead CornerNetHead AutoAssignHead CenterPrior
+    AssociativeEmbeddingLoss TripletHardLoss TripletSemiHardLoss CornerTripletLoss GaussianFocalLoss GIoULoss
+    FlipAverage DLA DLAUp DeconvNeck
+"""
 HEAD = dict(in_channels=8, feat_channels=8, num_classes=2)
 
 
@@ -26,7 +33,7 @@ def test_both_heads_of_one_name_live_in_one_process():
 
 
 def test_the_scope_is_found_without_custom_imports(tmp_path):
-    """From an empty directory, in a new process, mmengine's registry imports the package by itself."""
+    """From an empty directory, in a new process, mmengine's registry imports the package."""
     code = """
 import mmdet_kpheads.compat as compat
 compat.prepare()
@@ -52,9 +59,25 @@ print(type(MODELS.build(dict(type='CenterNet', backbone=backbone, neck=None, bbo
     assert found.stdout.strip().endswith('CenterNet'), found.stderr
 
 
+def test_public_names():
+    for name in (*PUBLIC.split(), 'register'):
+        assert name in mmdet_kpheads.__all__
+        assert getattr(mmdet_kpheads, name).__name__ == name
+    for name in mmdet_kpheads.__all__:
+        assert hasattr(mmdet_kpheads, name)
+    folders = (mmdet_kpheads.heads, mmdet_kpheads.losses, mmdet_kpheads.backbones, mmdet_kpheads.necks)
+    for folder in (*folders, mmdet_kpheads.detectors):
+        assert set(folder.__all__) <= set(mmdet_kpheads.__all__)
+    assert not hasattr(mmdet_kpheads, 'no_such_name')
+
+
+def test_types_are_public():
+    assert (Path(mmdet_kpheads.__file__).parent / 'py.typed').is_file()
+
+
 @pytest.mark.parametrize('detector', ['FCOS', 'RetinaNet', 'SingleStageDetector'])
 def test_the_head_swaps_into_detectors_with_a_feature_pyramid(detector):
-    """One training step and one prediction on a level of an FPN."""
+    """One training step and one prediction on one level of an FPN."""
     from mmdet.registry import MODELS
 
     cfg = dict(
@@ -76,7 +99,7 @@ def test_the_head_swaps_into_detectors_with_a_feature_pyramid(detector):
 
 
 def test_losses_are_parsed_by_mmdet():
-    """Counts are logged, only losses are summed."""
+    """Counts are logged. Only losses are summed."""
     from tests.training import small_detector
 
     model = small_detector('mmdet_kpheads.CenterNetHead', 2)

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Test on several GPUs of one or more machines; without a GPU on several CPU processes (gloo).
+# Test on several GPUs of one or more machines, or on several CPU processes (gloo) without a GPU.
 #
 #   tools/dist_test.sh CONFIG CHECKPOINT PROCESSES [ARGUMENTS OF tools/test.py]
 #
-# On several machines set NNODES, NODE_RANK, MASTER_ADDR and, if 29500 is taken, MASTER_PORT.
+# On several machines, set NNODES, NODE_RANK, MASTER_ADDR and, if port 29500 is in use, MASTER_PORT.
 set -euo pipefail
 config=${1:?CONFIG} checkpoint=${2:?CHECKPOINT} processes=${3:?number of processes}
 exec torchrun --nnodes "${NNODES:-1}" --node-rank "${NODE_RANK:-0}" --nproc-per-node "$processes" \

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Test on a Slurm cluster, one task a GPU.
+# Test on a Slurm cluster, one task per GPU.
 #
 #   tools/slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [ARGUMENTS OF tools/test.py]
 #

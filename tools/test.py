@@ -1,14 +1,10 @@
-"""Works from any directory; the logic is in mmdet_kpheads/cli/test.py."""
+"""`mmdet-kpheads test` as a script; works from any directory and from a checkout that is not installed."""
 
-import importlib.util
 import sys
 from pathlib import Path
 
-if importlib.util.find_spec('mmdet_kpheads') is None:  # run from a checkout that is not installed
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-import mmdet_kpheads  # noqa: F401  (makes mmcv.ops importable)
-from mmdet_kpheads.cli import arguments, test
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # an installed package comes first
+from mmdet_kpheads.cli.subcommands import main
 
 if __name__ == '__main__':
-    arguments.run(test.main)
+    sys.exit(main(['test', *sys.argv[1:]]))

@@ -1,0 +1,1 @@
+"""The command ``mmdet-kpheads``: one module per subcommand."""

@@ -1,10 +1,8 @@
-"""What the commands share: arguments, configs found by path or by name, errors of one line."""
+"""Arguments that the subcommands share, and configs found by path or by name."""
 
 import argparse
 import difflib
 import os
-import sys
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,61 +12,51 @@ from mmengine.config import Config, ConfigDict, DictAction
 from ..compat.config_bases import configs_root
 from ..errors import InputError
 
-EXIT_INPUT_ERROR = 2
+CONFIG_HELP = 'path of a config, or name of one of ours such as centernet/centernet_r18_custom.py'
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that mmdet's train.py and test.py both take."""
-    parser.add_argument('--work-dir', help='folder for logs and checkpoints; default work_dirs/<config name>')
+    """Add the arguments that mmdet's train.py and test.py share."""
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints; default: work_dirs/<config name>')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
-        help='change the config: key.in.config=value, lists as key="[a,b]" or key=a,b, without white space',
+        help='change the config: key.in.config=value; lists as key="[a,b]" or key=a,b, without spaces',
     )
     parser.add_argument(
-        '--drop-in', action='store_true', help="put our heads in the place of mmdet's: its configs then run as they are"
+        '--drop-in', action='store_true', help="replace mmdet's heads with ours, so that mmdet's configs use them"
     )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by the launcher')
 
 
-def run(main: Callable[[list[str] | None], None], argv: list[str] | None = None) -> None:
-    """Call a command; an :class:`InputError` becomes one line and exit code 2."""
-    try:
-        main(argv)
-    except InputError as error:
-        print(f'error: {error}', file=sys.stderr)
-        raise SystemExit(EXIT_INPUT_ERROR) from None
-
-
 def find_config(name: str) -> Path:
-    """Find a config by its path, or by its name among those that the package carries.
+    """Find a config by its path, or by its name among the configs of the package.
 
     Args:
         name: A path, or ``centernet/x.py`` or ``mmdet_kpheads::centernet/x.py``.
 
     Raises:
-        InputError: If there is none; it names similar ones.
+        InputError: If there is none. The message names similar ones.
     """
     if Path(name).is_file():
         return Path(name)
     root = configs_root()
-    carried = name.removeprefix('mmdet_kpheads::').removeprefix('configs/')
-    if (root / carried).is_file():
-        return root / carried
-    carried_paths = [path for path in root.rglob('*.py') if '_base_' not in path.parts]
-    known = {str(path.relative_to(root)): path.name for path in carried_paths}
+    relative = name.removeprefix('mmdet_kpheads::').removeprefix('configs/')
+    if (root / relative).is_file():
+        return root / relative
+    known = {str(path.relative_to(root)): path.name for path in root.rglob('*.py') if '_base_' not in path.parts}
     near = difflib.get_close_matches(Path(name).name, known.values(), n=3)
     hint = [path for path, file in known.items() if file in near] or sorted(known)
     raise InputError(f'config not found: {name}, neither here nor in {root}; is it one of {", ".join(hint)}?')
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """Read the config that the arguments name, with their changes and the work folder applied.
+    """Read the config that the arguments name, with --cfg-options, --launcher and --work-dir applied.
 
     Raises:
-        InputError: If the config does not exist or is no valid config.
+        InputError: If the config does not exist or is not a valid config.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     if args.drop_in:
@@ -85,7 +73,7 @@ def load_config(args: argparse.Namespace) -> Config:
 
 
 def pretrained(cfg: Any) -> list[str]:
-    """List the checkpoints that the ``init_cfg`` entries of a model config ask for."""
+    """List the checkpoints in the ``init_cfg`` entries of a model config."""
     if isinstance(cfg, list | tuple):
         return [found for item in cfg for found in pretrained(item)]
     if not isinstance(cfg, dict):
@@ -95,14 +83,14 @@ def pretrained(cfg: Any) -> list[str]:
 
 
 def require_checkpoints(model: ConfigDict) -> None:
-    """Check the weights that a model starts from: a file must exist; a download is announced.
+    """Check the pretrained weights of a model: a local file must exist, a download is announced.
 
     Raises:
         InputError: If a local file is missing.
     """
     for checkpoint in dict.fromkeys(pretrained(model)):
         if '://' in checkpoint:
-            print(f'weights are fetched from {checkpoint} unless cached; a local file works too')
+            print(f'pretrained weights: {checkpoint} is downloaded unless cached; a local file works too')
         else:
             require_checkpoint(checkpoint)
 

@@ -1,4 +1,4 @@
-"""Show what a config's data set holds and what is wrong with it."""
+"""Report what the dataset of a config holds and what is wrong with it."""
 
 import argparse
 import math
@@ -17,78 +17,78 @@ from ..functional.gaussian import draw as draw_gaussians
 from ..structures import GroundTruth, MapGeometry
 from ..targets.keypoints import center_targets
 from . import arguments
+from .subcommands import make_parser
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(prog='check_dataset', description='Check the data set of a config')
-    parser.add_argument('config', help='path of a config, or name of a carried one such as centernet/x.py')
+    parser = make_parser('check-dataset')
+    parser.add_argument('config', help=arguments.CONFIG_HELP)
     arguments.add_common_arguments(parser)
-    parser.add_argument('--split', choices=['train', 'val', 'test'], default='train')
-    parser.add_argument('--stride', type=int, default=4, help='pixels of a heat-map cell')
-    parser.add_argument('--longer-side', type=int, help='what images are resized to; default: not resized')
+    parser.add_argument('--split', choices=['train', 'val', 'test'], default='train', help='default %(default)s')
+    parser.add_argument('--stride', type=int, default=4, help='pixels per heat-map cell; default %(default)s')
+    parser.add_argument('--longer-side', type=int, help='resize the longer side to this; default: no resize')
     parser.add_argument('--read-images', action='store_true', help='open every image and compare its size')
-    parser.add_argument('--show-dir', help='draw the first images into this folder, with boxes and target heat map')
-    parser.add_argument('--number', type=int, default=8, help='how many images to draw')
+    parser.add_argument('--show-dir', help='draw ground-truth boxes and target heat maps into this folder')
+    parser.add_argument('--number', type=int, default=8, help='images to draw; default %(default)s')
     return parser.parse_args(argv)
 
 
 def target_map(image: AnnotatedImage, stride: int, longer_side: int | None) -> np.ndarray:
-    """What CenterNetHead with its default radius is trained to see: Gaussians of all objects, (H, W) in [0, 1].
+    """The target of CenterNetHead with its default radius: Gaussians of all objects, (H, W) in [0, 1].
 
     Args:
         image: The image.
         stride: Pixels of the network input per cell.
-        longer_side: What the longer side is resized to; None for the size as it is.
+        longer_side: Length that the longer side is resized to; None for no resize.
     """
     scale = longer_side / max(1, *image.size) if longer_side else 1.0
     height, width = (max(1, math.ceil(side * scale / stride)) for side in image.size[::-1])
     input_size = (height * stride, width * stride)
     boxes = torch.tensor(image.boxes, dtype=torch.float32).reshape(-1, 4) * scale
     labels = torch.zeros(len(boxes), dtype=torch.int64)
-    truth = GroundTruth.from_tensors([boxes], [labels], [input_size], 1, 'check_dataset')
-    targets = center_targets(truth, MapGeometry((height, width), input_size, truth.extent_px), num_classes=1)
+    ground_truth = GroundTruth.from_tensors([boxes], [labels], [input_size], 1, 'check-dataset')
+    geometry = MapGeometry((height, width), input_size, ground_truth.extent_px)
+    targets = center_targets(ground_truth, geometry, num_classes=1)
     heatmap: np.ndarray = draw_gaussians(targets.gaussians)[0, 0].numpy()
     return heatmap
 
 
-def draw(truth: AnnotationFile, folder: Path, number: int, stride: int, longer_side: int | None) -> None:
-    """Write the first images that can be read as PNG files: with their boxes, and under the target of a center head."""
+def draw(annotations: AnnotationFile, folder: Path, number: int, stride: int, longer_side: int | None) -> None:
+    """Write the first readable images as PNG files: boxes on the left, the target heat map on the right."""
     folder.mkdir(parents=True, exist_ok=True)
-    for image in [image for image in truth.images if image.path.is_file()][:number]:
+    for image in [image for image in annotations.images if image.path.is_file()][:number]:
         pixels, factor = read_enlarged(image.path)
         boxes = np.array(image.boxes).reshape(-1, 4) * factor
-        picture = draw_boxes(pixels, boxes, image.names, GROUND_TRUTH_COLOR)
-        target = draw_boxes(
-            blend(pixels, target_map(image, stride, longer_side)), boxes, [''] * len(boxes), GROUND_TRUTH_COLOR
-        )
-        cv2.imwrite(str(folder / f'{image.path.stem}.png'), side_by_side(picture, target))
+        left = draw_boxes(pixels, boxes, image.names, GROUND_TRUTH_COLOR)
+        heat = blend(pixels, target_map(image, stride, longer_side))
+        right = draw_boxes(heat, boxes, [''] * len(boxes), GROUND_TRUTH_COLOR)
+        cv2.imwrite(str(folder / f'{image.path.stem}.png'), side_by_side(left, right))
 
 
 def show(source: DatasetSource, args: argparse.Namespace) -> int:
-    """Print the report of one data set and give the number of its fatal faults."""
-    truth = source.read()
-    print(report(truth, source.classes, args.stride, args.longer_side))
-    fatal = fatal_problems(truth, source)
-    fatal += list(image_file_problems(truth)) if args.read_images else []
-    for fault in fatal:
-        print(f'  FAULT: {fault}')
+    """Print the report of one dataset and return the number of its fatal errors."""
+    annotations = source.read()
+    print(report(annotations, source.classes, args.stride, args.longer_side))
+    fatal = fatal_problems(annotations, source)
+    fatal += list(image_file_problems(annotations)) if args.read_images else []
+    for error in fatal:
+        print(f'  ERROR: {error}')
     if args.show_dir:
-        draw(truth, Path(args.show_dir), args.number, args.stride, args.longer_side)
-        print(f'  pictures are in {args.show_dir}')
+        draw(annotations, Path(args.show_dir), args.number, args.stride, args.longer_side)
+        print(f'  visualizations are in {args.show_dir}')
     return len(fatal)
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Check as the command line says; exit code 1 if the data set cannot be trained on.
+def main(argv: list[str] | None = None) -> int:
+    """Check the dataset. The exit code is 1 if it cannot be used for training, else 0.
 
     Raises:
-        InputError: If the config has no COCO or VOC data set, or a file of it cannot be read.
+        InputError: If the config has no COCO or VOC dataset, or one of its files cannot be read.
     """
     args = parse_arguments(argv)
     cfg = arguments.load_config(args)
     found = list(dataset_sources(cfg[f'{args.split}_dataloader'].dataset))
     if not found:
-        raise InputError(f'{args.config} has no COCO or VOC data set in {args.split}_dataloader')
-    if sum([show(source, args) for source in found]):
-        raise SystemExit(1)
+        raise InputError(f'{args.config} has no COCO or VOC dataset in {args.split}_dataloader')
+    return 1 if sum([show(source, args) for source in found]) else 0

@@ -1,4 +1,4 @@
-"""Turn a checkpoint of another repository into one of ours."""
+"""Convert a checkpoint of another repository into one of this package."""
 
 import argparse
 from pathlib import Path
@@ -14,48 +14,48 @@ from ..convert import convert
 from ..data.dataset_sources import dataset_sources
 from ..errors import InputError, listed
 from . import arguments
+from .subcommands import make_parser
 
-COUNTER = 'num_batches_tracked'  # of batch norm, for a momentum of None alone; old checkpoints lack it
+COUNTER = 'num_batches_tracked'  # of batch norm, used only with a momentum of None; old checkpoints lack it
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        prog='convert_checkpoint',
-        description='Turn a checkpoint of mmdet, CornerNet, CenterNet or AutoAssign into one of ours',
+    parser = make_parser(
+        'convert', 'Convert a checkpoint of mmdet, CornerNet, CenterNet or AutoAssign for a config of this package.'
     )
-    parser.add_argument('config', help='the config that it is for; docs/zoo.md lists which fits which file')
-    parser.add_argument('checkpoint', help='what to convert')
-    parser.add_argument('out', help='where to write the converted checkpoint')
-    parser.add_argument('--ignore', help='pattern (regular expression) of names to leave out')
+    parser.add_argument('config', help='the config to convert for; docs/zoo.md lists the config of each file')
+    parser.add_argument('checkpoint', help='checkpoint to convert')
+    parser.add_argument('out', help='path of the converted checkpoint')
+    parser.add_argument('--ignore', help='skip the names that match this regular expression')
     arguments.add_common_arguments(parser)
     return parser.parse_args(argv)
 
 
 def check_fit(model: Any, weights: dict[str, Tensor], config: str) -> None:
-    """Raise ``InputError`` unless the weights are those of the model, name by name and shape by shape."""
+    """Raise ``InputError`` unless the weights match the model, name by name and shape by shape."""
     wanted = {name: value.shape for name, value in model.state_dict().items() if not name.endswith(COUNTER)}
     given = {name: value.shape for name, value in weights.items() if not name.endswith(COUNTER)}
-    missing, left = sorted(set(wanted) - set(given)), sorted(set(given) - set(wanted))
+    missing, unexpected = sorted(set(wanted) - set(given)), sorted(set(given) - set(wanted))
     shapes = [
         f'{name} is {tuple(given[name])} and must be {tuple(wanted[name])}'
         for name in sorted(set(wanted) & set(given))
         if wanted[name] != given[name]
     ]
-    faults = [
+    errors = [
         f'{len(names)} {what}, {listed(names, 4)}'
-        for what, names in (('missing', missing), ('too many', left), ('of another shape', shapes))
+        for what, names in (('missing', missing), ('unexpected', unexpected), ('with another shape', shapes))
         if names
     ]
-    if faults:
-        raise InputError(f'the checkpoint does not fit {config}: {"; ".join(faults)}. Nothing was written')
+    if errors:
+        raise InputError(f'the checkpoint does not fit {config}: {"; ".join(errors)}. Nothing was written')
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Convert as the command line says.
+    """Convert.
 
     Raises:
-        InputError: If a file does not exist, the checkpoint is not known, or it does not fit the config.
+        InputError: If a file does not exist, the checkpoint is not recognized, or it does not fit the config.
     """
     args = parse_arguments(argv)
     cfg = arguments.load_config(args)
@@ -63,11 +63,11 @@ def main(argv: list[str] | None = None) -> None:
     converted = convert(load_from_local(args.checkpoint, map_location='cpu'), args.ignore)
     print(converted.report())
     init_default_scope(cfg.get('default_scope', 'mmdet'))
-    cfg.model.backbone.init_cfg = None  # nothing is to be downloaded
+    cfg.model.backbone.init_cfg = None  # every weight comes from the checkpoint: no download
     check_fit(MODELS.build(cfg.model), converted.weights, args.config)
     out = Path(args.out)
     out.parent.mkdir(parents=True, exist_ok=True)
     classes = next(source.classes for source in dataset_sources(cfg.test_dataloader.dataset))
     meta = {'dataset_meta': {'classes': classes}, 'converted_from': converted.source}
     torch.save({'meta': meta, 'state_dict': converted.weights}, out)
-    print(f'every parameter of {args.config} is set; written to {out}')
+    print(f'every parameter of {args.config} is set; saved to {out}')

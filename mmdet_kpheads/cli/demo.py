@@ -1,6 +1,5 @@
-"""The main job from data to pictures: write digits, train, test, draw."""
+"""Everything from data to visualizations: write digits, train, test, draw."""
 
-import argparse
 import os
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import cv2
 import mmengine
 import numpy as np
 
-from ..compat.config_bases import configs_root
+from ..compat.config_bases import PACKAGE_ROOT, configs_root
 from ..data.annotations import read_coco
 from ..data.digits import CLASSES, IMAGE_FOLDER, write_digits
 from ..data.visualization import (
@@ -23,44 +22,49 @@ from ..data.visualization import (
     side_by_side,
 )
 from ..errors import InputError
+from .subcommands import make_parser
 
 DATA = Path('data/digits')  # as in the demo configs
 NUM_TRAIN, NUM_VAL = 7500, 300
-NUM_PICTURES, MONTAGE_COLUMNS = 24, 3
+NUM_DRAWN, MONTAGE_COLUMNS = 24, 3
 SCORE_THRESHOLD = 0.3
-# Threads that wait sleep: a step takes a tenth longer, but not three times as long beside another busy process.
-PATIENT_THREADS = {'OMP_WAIT_POLICY': 'PASSIVE'}
+# Waiting threads sleep: a step is 10% slower, but not three times slower when another process keeps the CPU busy.
+PASSIVE_WAIT = {'OMP_WAIT_POLICY': 'PASSIVE'}
 
 
-def call_tool(name: str, folder: Path, *arguments: str) -> None:
-    """Run one of our tools in a folder.
+def call_subcommand(name: str, folder: Path, *arguments: str) -> None:
+    """Run a subcommand in a folder, in a process of its own.
 
     Raises:
-        InputError: If it fails; it has said why.
+        InputError: If it fails. It has already printed the reason.
     """
-    tool = configs_root().parent / 'tools' / f'{name}.py'
-    command = [sys.executable, str(tool), *arguments]
-    result = subprocess.run(command, cwd=folder, env=PATIENT_THREADS | os.environ, check=False)  # noqa: S603
+    command = [sys.executable, '-m', 'mmdet_kpheads', name, *arguments]
+    environment = PASSIVE_WAIT | os.environ
+    if configs_root().parent == PACKAGE_ROOT.parent:  # a checkout, perhaps not installed
+        environment['PYTHONPATH'] = os.pathsep.join(
+            filter(None, (os.environ.get('PYTHONPATH'), str(PACKAGE_ROOT.parent)))
+        )
+    result = subprocess.run(command, cwd=folder, env=environment, check=False)  # noqa: S603
     if result.returncode:
-        raise InputError(f'{tool.name} stopped with exit code {result.returncode}')
+        raise InputError(f'mmdet-kpheads {name} stopped with exit code {result.returncode}')
 
 
 def draw_predictions(predictions: list[dict], folder: Path, data: Path) -> Path:
-    """Draw truth (left) and predictions (right) of the first images, each in a file, and all in a montage.
+    """Draw ground truth (left) and predictions (right) of the first images, one file per image, and a montage.
 
     Args:
-        predictions: What ``tools/test.py --out`` wrote.
-        folder: Where the pictures go.
-        data: Folder of the data set.
+        predictions: What ``mmdet-kpheads test --out`` wrote.
+        folder: Output folder.
+        data: Folder of the dataset.
 
     Returns:
         Path of the montage.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    truth = read_coco(data / 'annotations/val.json', data / IMAGE_FOLDER)
+    ground_truth = read_coco(data / 'annotations/val.json', data / IMAGE_FOLDER)
     by_name = {Path(item['img_path']).name: item['pred_instances'] for item in predictions}
-    pictures = []
-    for image in truth.images[:NUM_PICTURES]:
+    pairs = []
+    for image in ground_truth.images[:NUM_DRAWN]:
         found = by_name[image.path.name]
         kept = found['scores'] >= SCORE_THRESHOLD
         captions = [
@@ -70,39 +74,42 @@ def draw_predictions(predictions: list[dict], folder: Path, data: Path) -> Path:
         pixels, factor = read_enlarged(image.path)
         left = draw_boxes(pixels, np.array(image.boxes) * factor, image.names, GROUND_TRUTH_COLOR)
         right = draw_boxes(pixels, found['bboxes'][kept].numpy() * factor, captions, PREDICTION_COLOR)
-        pictures.append(side_by_side(left, right))
-        cv2.imwrite(str(folder / f'{image.path.stem}.png'), pictures[-1])
+        pairs.append(side_by_side(left, right))
+        cv2.imwrite(str(folder / f'{image.path.stem}.png'), pairs[-1])
     path = folder / 'montage.png'
-    cv2.imwrite(str(path), montage(pictures[: NUM_PICTURES // 2], MONTAGE_COLUMNS))
+    cv2.imwrite(str(path), montage(pairs[: NUM_DRAWN // 2], MONTAGE_COLUMNS))
     return path
 
 
 def read_metrics(work_dir: Path) -> dict[str, float]:
-    """Give the figures of the last test run."""
+    """Read the metrics of the last test run."""
     metrics: dict[str, float] = mmengine.load(max(work_dir.glob('*/*.json')))
     return metrics
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run the demo; its last lines are the AP figures and where the pictures are."""
-    parser = argparse.ArgumentParser(prog='demo', description='Train, test and draw on handwritten digits')
-    parser.add_argument('--head', default='centernet', help='demo/<head>_digits.py is the config')
-    parser.add_argument('--folder', default='demo_output', help='where everything is written')
+    """Run the demo. The last lines are the AP and the path of the visualizations.
+
+    Raises:
+        InputError: If training or testing fails.
+    """
+    parser = make_parser('demo')
+    parser.add_argument('--head', default='centernet', help='the config is demo/<head>_digits.py; default %(default)s')
+    parser.add_argument('--folder', default='demo_output', help='output folder; default %(default)s')
     args = parser.parse_args(argv)
     start, folder = time.monotonic(), Path(args.folder).resolve()
     config, work_dir = f'demo/{args.head}_digits.py', f'work_dirs/{args.head}_digits'
 
     print(f'writing {NUM_TRAIN} + {NUM_VAL} images to {folder / DATA}', flush=True)
     write_digits(folder / DATA, NUM_TRAIN, NUM_VAL)
-    call_tool('train', folder, config, '--work-dir', work_dir)
+    call_subcommand('train', folder, config, '--work-dir', work_dir)
     checkpoint = (folder / work_dir / 'last_checkpoint').read_text().strip()
     test_dir, out = f'{work_dir}_test', 'predictions.pkl'
-    call_tool('test', folder, config, checkpoint, '--work-dir', test_dir, '--out', out)
-    pictures = folder / 'pictures' / args.head
-    path = draw_predictions(mmengine.load(folder / out), pictures, folder / DATA)
+    call_subcommand('test', folder, config, checkpoint, '--work-dir', test_dir, '--out', out)
+    drawn = draw_predictions(mmengine.load(folder / out), folder / 'visualizations' / args.head, folder / DATA)
     metrics = read_metrics(folder / test_dir)
     ap50, ap = metrics['coco/bbox_mAP_50'], metrics['coco/bbox_mAP']
 
-    print(f'\ndata, training, test and pictures took {time.monotonic() - start:.0f} s')
-    print(f'COCO AP50 {ap50:.3f}, AP {ap:.3f} on {NUM_VAL} held-out images')
-    print(f'truth (left) and predictions (right): {path}, single images beside it')
+    print(f'\ndata, training, test and visualizations took {time.monotonic() - start:.0f} s')
+    print(f'COCO AP50 {ap50:.3f}, AP {ap:.3f} on {NUM_VAL} validation images')
+    print(f'ground truth (left) and predictions (right): {drawn}; single images are in the same folder')

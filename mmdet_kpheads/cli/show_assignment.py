@@ -1,4 +1,4 @@
-"""Draw what AutoAssign has learned: the center prior of each class, and the points that stand for the objects."""
+"""Draw what AutoAssign has learned: the center prior per class, and the points assigned to each object."""
 
 import argparse
 from collections.abc import Sequence
@@ -20,9 +20,10 @@ from ..errors import InputError
 from ..functional.assignment import log_center_prior, precision_of
 from ..heads import AutoAssignHead, CenterPrior
 from . import arguments
+from .subcommands import make_parser
 
-PRIOR_REACH = 4.0  # strides shown to each side of the box center
-PRIOR_PX = 201  # side of a class's picture
+PRIOR_REACH = 4.0  # strides shown on each side of the box center
+PRIOR_PX = 201  # side of the plot of a class
 COLUMNS = 5
 WHITE = (255, 255, 255)
 MIN_WIDTH_PX = 384  # smaller images are enlarged
@@ -30,12 +31,12 @@ MIN_WIDTH_PX = 384  # smaller images are enlarged
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(prog='show_assignment', description='Draw what AutoAssign has learned')
-    parser.add_argument('config', help='path of a config, or name of a carried one such as autoassign/x.py')
+    parser = make_parser('show-assignment', 'Draw the center prior per class and the points assigned to each object.')
+    parser.add_argument('config', help='path of a config with AutoAssignHead, or name of one of ours')
     parser.add_argument('checkpoint', help='checkpoint file')
     arguments.add_common_arguments(parser)
-    parser.add_argument('--image', type=int, default=0, help='number of an image of the training set')
-    parser.add_argument('--out', default='assignment', help='folder of the two pictures')
+    parser.add_argument('--image', type=int, default=0, help='index of an image in the training set; default 0')
+    parser.add_argument('--out', default='assignment', help='output folder; default %(default)s')
     return parser.parse_args(argv)
 
 
@@ -43,25 +44,24 @@ def draw_prior(prior: CenterPrior, classes: tuple[str, ...]) -> np.ndarray:
     """The learned Gaussian of each class around the center of a box, four strides to each side."""
     step = torch.linspace(-PRIOR_REACH, PRIOR_REACH, PRIOR_PX)
     offset = torch.stack(torch.meshgrid(step, step, indexing='xy'))  # (2, P, P) as x, y
-    pictures = []
+    plots = []
     for name, mean, sigma in zip(classes, prior.mean.detach(), prior.sigma.detach(), strict=True):
-        picture = colors(
-            log_center_prior(offset, mean[:, None, None], precision_of(sigma)[:, None, None]).exp().numpy()
-        )
+        log_prior = log_center_prior(offset, mean[:, None, None], precision_of(sigma)[:, None, None])
+        plot = colors(log_prior.exp().numpy())
         center = (PRIOR_PX // 2, PRIOR_PX // 2)
-        cv2.drawMarker(picture, center, WHITE, cv2.MARKER_CROSS, 13, 1)
+        cv2.drawMarker(plot, center, WHITE, cv2.MARKER_CROSS, 13, 1)
         spread = sigma.abs()
         lines = (name, f'mu {mean[0]:+.2f} {mean[1]:+.2f}', f'sigma {spread[0]:.2f} {spread[1]:.2f}')
         for text, y in zip(lines, (16, PRIOR_PX - 22, PRIOR_PX - 6), strict=True):
-            cv2.putText(picture, text, (5, y), FONT, FONT_SCALE, WHITE, 1, cv2.LINE_AA)
-        pictures.append(picture)
-    return montage(pictures, min(COLUMNS, len(pictures)))
+            cv2.putText(plot, text, (5, y), FONT, FONT_SCALE, WHITE, 1, cv2.LINE_AA)
+        plots.append(plot)
+    return montage(plots, min(COLUMNS, len(plots)))
 
 
 def draw_weights(
     image: np.ndarray, instances: Any, levels: list[Tensor], strides: Sequence[int], classes: tuple[str, ...]
 ) -> np.ndarray:
-    """The image with its objects, and for each level the points that stand for them.
+    """The image with its objects, and per level the positive weights of its points.
 
     Args:
         image: (H, W, 3) BGR, as the network gets it.
@@ -73,24 +73,27 @@ def draw_weights(
     factor = max(1, round(MIN_WIDTH_PX / image.shape[1]))
     large = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
     boxes = np.array(instances.bboxes.tolist(), dtype=float).reshape(-1, 4) * factor
-    picture = draw_boxes(large, boxes, [classes[label] for label in instances.labels], GROUND_TRUTH_COLOR)
+    row = draw_boxes(large, boxes, [classes[label] for label in instances.labels], GROUND_TRUTH_COLOR)
     for number, (level, stride) in enumerate(zip(levels, strides, strict=True)):
         side = stride * factor
-        # a point is the corner of its cell: shown as the square around it
+        # a point is the corner of its cell, and is shown as the square around it
         weights = np.kron(level.numpy(), np.ones((side, side)))[side // 2 :, side // 2 :]
         weights = weights[: large.shape[0], : large.shape[1]]
         weights = np.pad(weights, [(0, full - part) for full, part in zip(large.shape[:2], weights.shape, strict=True)])
         blended = draw_boxes(blend(large, weights), boxes, [''] * len(boxes), GROUND_TRUTH_COLOR)
         cv2.putText(blended, f'level {number}', (4, 16), FONT, FONT_SCALE, WHITE, 1, cv2.LINE_AA)
-        picture = side_by_side(picture, blended)
-    return picture
+        row = side_by_side(row, blended)
+    return row
 
 
 def weights_of_image(cfg: Config, model: Any, number: int) -> tuple[np.ndarray, Any, list[Tensor], tuple[str, ...]]:
-    """One image of the training set as the network gets it, its objects, the weights by level, the class names.
+    """Compute the positive weights of a training image.
+
+    Returns:
+        The image as the network gets it, its objects, the weights by level, the class names.
 
     Raises:
-        InputError: If the data set has no such image.
+        InputError: If the dataset has no such image.
     """
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     if not 0 <= number < len(dataset):
@@ -109,7 +112,7 @@ def weights_of_image(cfg: Config, model: Any, number: int) -> tuple[np.ndarray, 
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Draw as the command line says.
+    """Draw.
 
     Raises:
         InputError: If the config has another head, or the checkpoint or the image does not exist.

@@ -1,4 +1,4 @@
-"""Test a detector; the arguments are those of mmdet's tools/test.py."""
+"""Test a detector, with the arguments of mmdet's tools/test.py."""
 
 import argparse
 from copy import deepcopy
@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 from ..data.check import require_readable
 from ..errors import InputError
 from . import arguments
+from .subcommands import make_parser
 
 TTA_META_KEYS = ('ori_shape', 'img_shape', 'scale_factor', 'border', 'flip', 'flip_direction')
 TTA_CFG = {'nms': {'type': 'nms', 'iou_threshold': 0.5}, 'max_per_img': 100}
@@ -22,32 +23,32 @@ TTA_MODEL = {'type': 'DetTTAModel', 'tta_cfg': TTA_CFG}
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(prog='test', description='Test a detector')
-    parser.add_argument('config', help='path of a config, or name of a carried one such as centernet/x.py')
+    parser = make_parser('test')
+    parser.add_argument('config', help=arguments.CONFIG_HELP)
     parser.add_argument('checkpoint', help='checkpoint file')
     arguments.add_common_arguments(parser)
-    parser.add_argument('--out', help='write the predictions to this .pkl file')
+    parser.add_argument('--out', help='save the predictions to this .pkl file')
     parser.add_argument('--show', action='store_true', help='show predictions in a window')
-    parser.add_argument('--show-dir', help='save pictures of truth and predictions to this folder')
-    parser.add_argument('--wait-time', type=float, default=2, help='seconds that --show shows a picture')
-    parser.add_argument('--tta', action='store_true', help='test on the image and its mirror image')
+    parser.add_argument('--show-dir', help='save visualizations of ground truth and predictions to this folder')
+    parser.add_argument('--wait-time', type=float, default=2, help='seconds per image of --show')
+    parser.add_argument('--tta', action='store_true', help='use test-time augmentation, by default flip TTA')
     return parser.parse_args(argv)
 
 
 def inner_dataset(cfg: Any) -> Any:
-    """Give the data set config inside wrappers."""
+    """The dataset config inside wrappers such as ``RepeatDataset``."""
     while 'dataset' in cfg:
         cfg = cfg['dataset']
     return cfg
 
 
 def format_only(evaluator: Any) -> bool:
-    """Tell whether results are only written, for a data set without annotations."""
+    """Whether results are only written, as for a dataset without annotations."""
     return all(item.get('format_only') for item in (evaluator if isinstance(evaluator, list) else [evaluator]))
 
 
 def use_tta(cfg: Config) -> None:
-    """Wrap the model for test-time augmentation, by default merging detections of the mirrored image."""
+    """Wrap the model for test-time augmentation; by default, detections of image and mirror image are merged."""
     dataset = inner_dataset(cfg.test_dataloader.dataset)
     if 'tta_pipeline' not in cfg:
         *transforms, pack = deepcopy(dataset.pipeline)
@@ -60,10 +61,10 @@ def use_tta(cfg: Config) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Test as the command line says.
+    """Test.
 
     Raises:
-        InputError: For an input that is missing or wrong, or an ``--out`` that is no pickle file.
+        InputError: If an input is missing or wrong, or ``--out`` is not a pickle file.
     """
     args = parse_arguments(argv)
     if args.out and not args.out.endswith(('.pkl', '.pickle')):
@@ -82,7 +83,3 @@ def main(argv: list[str] | None = None) -> None:
     if args.out:
         runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
     runner.test()
-
-
-if __name__ == '__main__':
-    arguments.run(main)

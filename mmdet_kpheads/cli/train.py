@@ -1,4 +1,4 @@
-"""Train a detector; the arguments are those of mmdet's tools/train.py."""
+"""Train a detector, with the arguments of mmdet's tools/train.py."""
 
 import argparse
 from typing import Any
@@ -12,22 +12,23 @@ from mmengine.runner import Runner
 from ..data.check import require_readable
 from ..errors import InputError
 from . import arguments
+from .subcommands import make_parser
 
 NO_AMP_DEVICES = ('cpu', 'mps')
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(prog='train', description='Train a detector')
-    parser.add_argument('config', help='path of a config, or name of a carried one such as centernet/x.py')
+    parser = make_parser('train')
+    parser.add_argument('config', help=arguments.CONFIG_HELP)
     arguments.add_common_arguments(parser)
-    parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
-    parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate by batch size')
+    parser.add_argument('--amp', action='store_true', help='use automatic mixed precision')
+    parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate to the total batch size')
     parser.add_argument(
         '--resume',
         nargs='?',
         const='auto',
-        help='go on from this checkpoint; without a path, from the latest one in the work folder',
+        help='resume from this checkpoint; without a path, from the latest one in the work dir',
     )
     return parser.parse_args(argv)
 
@@ -36,7 +37,7 @@ def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
     """Write --amp, --auto-scale-lr and --resume into the config.
 
     Raises:
-        InputError: If there is no GPU for --amp, no base batch size to scale from, or no checkpoint to resume.
+        InputError: If --amp has no GPU, --auto-scale-lr no base batch size, or --resume no such checkpoint.
     """
     if args.amp:
         if get_device() in NO_AMP_DEVICES:
@@ -55,21 +56,24 @@ def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
 
 
 def check_inputs(cfg: Config) -> None:
-    """Stop before anything is built if data or weights are not there.
+    """Check datasets and pretrained weights before anything is built.
 
     Raises:
-        InputError: Naming the file.
+        InputError: If one cannot be used. The message names the file.
     """
     for split in ('train', 'val'):
         loader: Any = cfg.get(f'{split}_dataloader')
-        if loader:
-            truths = require_readable(loader.dataset)
-            print(*(f'{split}: {len(truth.images)} images in {truth.path}' for truth in truths), sep='\n')
+        for annotations in require_readable(loader.dataset) if loader else ():
+            print(f'{split}: {len(annotations.images)} images in {annotations.path}')
     arguments.require_checkpoints(cfg.model)
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Train as the command line says."""
+    """Train.
+
+    Raises:
+        InputError: If the config, a dataset or a checkpoint cannot be used.
+    """
     args = parse_arguments(argv)
     cfg = arguments.load_config(args)
     apply_arguments(cfg, args)
@@ -77,7 +81,3 @@ def main(argv: list[str] | None = None) -> None:
     setup_cache_size_limit_of_dynamo()
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     runner.train()
-
-
-if __name__ == '__main__':
-    arguments.run(main)

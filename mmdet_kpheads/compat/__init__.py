@@ -1,25 +1,63 @@
-"""The only rooms that know versions: stack check, stand-in for mmcv's ops, checkpoints, base configs."""
+"""The only folder that depends on versions: stack check, fallback for mmcv's ops, checkpoints, base configs.
 
-import sys
+``prepare`` runs on ``import mmdet_kpheads`` and changes nothing in mmengine. ``install`` changes mmengine. The commands
+and ``python -m mmdet_kpheads.run`` call it; other scripts call it themselves if they want it.
+"""
 
 from . import mmcv_ext, stack
 
 
 def prepare() -> None:
-    """Make ``import mmdet.models`` work; ``mmdet_kpheads/__init__.py`` calls it; harmless when repeated.
+    """Make ``import mmdet.models`` work, and ``torch.load`` of mmengine's checkpoints. Safe to repeat.
+
+    Provides ``mmcv._ext`` if it cannot be imported. Declares the classes in mmengine's checkpoints as safe.
 
     Raises:
-        ImportError: If mmengine, mmcv or mmdet is missing or does not fit.
+        ImportError: If mmengine, mmcv or mmdet is missing or does not fit; the message lists problems and cure.
     """
-    stack.check()
+    if found := problems():
+        raise ImportError(stack.explain(found))
+    from . import checkpoint_loading  # imports mmengine
+
+    checkpoint_loading.declare_safe_globals()
+
+
+def install() -> None:
+    """Change three things in mmengine for the rest of the process. Safe to repeat.
+
+    - Checkpoints are always read as data (``weights_only=True``). A file that asks for more raises ``InputError``.
+    - Configs find bases of this package, ``_base_ = 'mmdet_kpheads::...'``, and ``mmdet::...`` without
+      ``pkg_resources``.
+    - Distributed processes on a machine without a GPU use the gloo backend.
+
+    Raises:
+        ImportError: As ``prepare``.
+
+    Example:
+        >>> from mmdet_kpheads import compat
+        >>> compat.install()
+        >>> cfg = Config.fromfile('my_config.py')  # its base may be 'mmdet_kpheads::centernet/centernet_r18_custom.py'
+    """
+    prepare()
+    from . import checkpoint_loading, config_bases, cpu_processes  # they import mmengine
+
+    for module in (checkpoint_loading, config_bases, cpu_processes):
+        module.install()
+
+
+def problems() -> list[str]:
+    """List what keeps the package from working.
+
+    If nothing does, ``mmcv.ops`` and ``mmdet.models`` are imported afterwards.
+    """
+    if found := stack.problems():
+        return found
     mmcv_ext.provide()
-    from . import checkpoint_loading, config_bases, cpu_processes  # they import mmengine, which the check has seen to
-
-    checkpoint_loading.register()
-    config_bases.register()
-    cpu_processes.register()
+    return stack.import_problems('mmdet.models')
 
 
-def doctor_is_called() -> bool:
-    """Tell whether this is ``python -m mmdet_kpheads.doctor``, which must start where nothing else can."""
-    return sys.argv[:1] == ['-m'] and 'mmdet_kpheads.doctor' in sys.orig_argv
+def register() -> None:
+    """Register mmdet's modules and make mmdet the default scope, so that mmdet's configs build in a notebook."""
+    from mmdet.utils import register_all_modules
+
+    register_all_modules(init_default_scope=True)

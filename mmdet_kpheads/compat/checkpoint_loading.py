@@ -1,8 +1,9 @@
-"""Checkpoints are read as data only (``weights_only=True``), with either mmengine and any torch.
+"""Read checkpoints as data only (``weights_only=True``), with either mmengine and any torch.
 
-mmengine 0.10.7 does not tell ``torch.load`` which globals its own checkpoints hold, so from torch 2.6 on it
-cannot resume; the fork's loader falls back to running the pickle; and both run a downloaded one. Here the
-few globals are declared, and mmengine's ways to a local file or a URL go through ``load``.
+mmengine 0.10.7 does not declare the classes in its own checkpoints to ``torch.load``, so it cannot resume with torch
+2.6 or newer. The maintained fork falls back to running the pickle. Both run the pickle of a download.
+``declare_safe_globals`` makes mmengine's own checkpoints readable as data. ``install`` also replaces mmengine's loaders
+for local files and URLs by ``load``, which has no fallback.
 """
 
 import os
@@ -16,6 +17,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 from mmengine.runner import checkpoint as mmengine_checkpoint
+from torch.torch_version import TorchVersion
 
 from ..errors import InputError
 
@@ -26,33 +28,40 @@ FUNCTIONS: dict[type, tuple[str, ...]] = {
     HistoryBuffer: ('min', 'max', 'current', 'mean'),
     OneCycleParamScheduler: ('_annealing_cos', '_annealing_linear'),
 }
+# The fork's loader lists some of the same classes in torch.serialization.safe_globals, which forgets them afterwards.
+# An entry with its name is another one, and stays. Older torch takes no names, and there the fork does not do this.
+NAMED_ENTRIES = TorchVersion(torch.__version__) >= '2.6'
 
 
-def register() -> None:
-    """Declare the globals of mmengine's checkpoints as safe and make its loaders strict."""
-    torch.serialization.add_safe_globals(_safe_globals())
+def declare_safe_globals() -> None:
+    """Declare what mmengine's checkpoints hold as safe to ``torch.load``. Changes nothing in mmengine."""
+    torch.serialization.add_safe_globals(_SAFE_GLOBALS)
+
+
+def install() -> None:
+    """Make mmengine's loaders strict."""
     mmengine_checkpoint._safe_torch_load = load
     mmengine_checkpoint.load_url = load_url
     mmengine_checkpoint.CheckpointLoader.register_scheme('', loader=load_from_local, force=True)
 
 
 def load(file: Any, map_location: Any = None, weights_only: bool | None = None) -> Any:
-    """Read a checkpoint as data; in the place of the fork's ``_safe_torch_load``.
+    """Read a checkpoint as data; replaces the fork's ``_safe_torch_load``.
 
     Args:
         file: Path or open file.
         map_location: As for ``torch.load``.
-        weights_only: Not used, it is always True.
+        weights_only: Ignored; it is always True.
 
     Raises:
-        InputError: If the file asks for anything but data. It names the file and what it asked for, and
-            nothing of the file has run.
+        InputError: If the file asks for anything but data. The message names the file and what it asked for. Nothing
+            in the file has run.
     """
     return _refusing(file, lambda: torch.load(file, map_location=map_location, weights_only=True))
 
 
 def load_from_local(filename: str, map_location: Any = None) -> Any:
-    """Read a checkpoint file; mmengine's loader for paths.
+    """Read a checkpoint file; replaces mmengine's loader for paths.
 
     Args:
         filename: Path; ``~`` is the home folder.
@@ -69,7 +78,7 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
 
 
 def load_url(url: str, **options: Any) -> Any:
-    """Download a checkpoint and read it as data.
+    """Download a checkpoint and read it as data; replaces ``torch.hub.load_state_dict_from_url`` in mmengine.
 
     Args:
         url: Where it is.
@@ -87,44 +96,46 @@ def _refusing(source: Any, read: Callable[[], Any]) -> Any:
         return read()
     except UnpicklingError as error:
         asked = re.search(r'GLOBAL (\S+)', str(error)) or re.search(r'REDUCE.* (\S+)', str(error))
-        reason = f'it asks for {asked[1]}, which is no data' if asked else str(error).splitlines()[0]
+        reason = str(error).splitlines()[0]
+        if asked:
+            reason = f'it references {asked[1]}, which is not a tensor or plain data'
         raise InputError(
-            f'checkpoint {getattr(source, "name", source)!r} is refused: {reason}. Nothing of it was run. '
-            'If you trust its origin, declare that with torch.serialization.add_safe_globals first.'
+            f'checkpoint {getattr(source, "name", source)!r} is refused: {reason}. Nothing was executed. '
+            'If you trust its origin, first declare that with torch.serialization.add_safe_globals.'
         ) from None
 
 
 def _safe_globals() -> list[Callable | tuple[Callable, str]]:
-    """List what mmengine's checkpoints hold beside tensors: log histories, as arrays, and a schedule."""
+    """List what mmengine's checkpoints hold besides tensors: log histories, NumPy values, schedules."""
     multiarray = NUMPY_CORE.multiarray
     rebuild = [
         _named(function, f'{package}.multiarray', function.__name__)
         for function in (multiarray._reconstruct, multiarray.scalar)
         for package in ('numpy.core', 'numpy._core')  # as numpy 1 and numpy 2 write it
     ]
-    number_types = {type(np.dtype(code)) for code in NUMBER_TYPES}
+    classes = [*FUNCTIONS, np.ndarray, np.dtype, *{type(np.dtype(code)) for code in NUMBER_TYPES}]
     return [
-        *FUNCTIONS,
         *rebuild,
-        np.ndarray,
-        np.dtype,
-        *number_types,
+        *((cls, f'{cls.__module__}.{cls.__qualname__}') if NAMED_ENTRIES else cls for cls in classes),
         _named(_function_of, 'builtins', 'getattr'),
     ]
 
 
 def _function_of(owner: Any, name: str) -> Any:
-    """Stand for ``getattr``, for those functions alone that mmengine pickles."""
+    """Replace ``getattr`` in a checkpoint, for the functions that mmengine pickles and no others."""
     if not isinstance(owner, type) or name not in FUNCTIONS.get(owner, ()):
         raise UnpicklingError(f'Unsupported global: GLOBAL {getattr(owner, "__name__", owner)}.{name}')
     return getattr(owner, name)
 
 
 def _named(function: Callable, module: str, name: str) -> Callable:
-    """Wrap a function under the name by which checkpoints ask for it."""
+    """Wrap a function under the name that checkpoints ask for."""
 
     def wrapped(*args: Any) -> Any:
         return function(*args)
 
     wrapped.__module__, wrapped.__name__, wrapped.__qualname__ = module, name, name
     return wrapped
+
+
+_SAFE_GLOBALS = _safe_globals()  # made once, so that declaring them again adds nothing

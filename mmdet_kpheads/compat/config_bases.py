@@ -1,9 +1,8 @@
-"""``_base_ = ['mmdet_kpheads::centernet/x.py']`` finds our configs, installed or in a checkout.
+"""Resolve ``_base_ = ['mmdet_kpheads::centernet/x.py']`` to our configs, from a wheel or a checkout.
 
-mmengine 0.10.7 resolves such a base through ``pkg_resources``, which setuptools 82 removed, and every
-mmengine wants a model index beside the configs. Here a base ``package::path`` is
-``<package>/.mim/configs/<path>`` where that file exists, or ``configs/<path>`` of our checkout; anything
-else is left to mmengine.
+mmengine 0.10.7 resolves such a base with ``pkg_resources``, which setuptools 82 removed, and every mmengine requires a
+model index next to the configs. Once installed, a base ``package::path`` is ``<package>/.mim/configs/<path>`` if that
+file exists, or ``configs/<path>`` of our checkout. Everything else is left to mmengine.
 """
 
 from importlib.util import find_spec
@@ -15,13 +14,13 @@ PACKAGE_ROOT = Path(__file__).parents[1]
 _mmengine_get_cfg_path = Config._get_cfg_path
 
 
-def register() -> None:
+def install() -> None:
     """Make mmengine's configs resolve bases this way."""
     Config._get_cfg_path = staticmethod(get_cfg_path)
 
 
 def configs_root() -> Path:
-    """Give the folder of our configs: in the wheel, or in the checkout that the package is run from."""
+    """Find the folder of our configs: in the wheel, or in the checkout of the package."""
     packed = PACKAGE_ROOT / '.mim' / 'configs'
     return packed if packed.is_dir() else PACKAGE_ROOT.parent / 'configs'
 
@@ -34,8 +33,8 @@ def get_cfg_path(cfg_path: str, filename: str) -> tuple[str, str | None]:
         filename: The config file that names it.
 
     Returns:
-        Path, and the scope in which its types are looked up: that of the package, but None for ours, whose
-        configs set ``default_scope = 'mmdet'`` and scope their types themselves.
+        Path, and the scope in which types of the base are looked up: the package, but None for our configs, which set
+        ``default_scope = 'mmdet'`` and scope their types themselves.
 
     Raises:
         FileNotFoundError: If we have no such config.

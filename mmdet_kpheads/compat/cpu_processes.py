@@ -1,7 +1,8 @@
 """``--launcher pytorch`` on machines without a GPU.
 
-mmengine sets a CUDA device whatever the backend, and names one to DistributedDataParallel; without a GPU both fail.
-Where mmengine finds no device but the CPU, the processes are joined by gloo and the model is wrapped without a device.
+mmengine sets a CUDA device for every backend and passes it to DistributedDataParallel. Both fail without a GPU. Once
+installed, if mmengine finds no device but the CPU, processes use the gloo backend and the model is wrapped without a
+device.
 """
 
 from typing import Any
@@ -15,7 +16,7 @@ from torch import distributed, nn
 _mmengine_init = mmengine_dist._init_dist_pytorch
 
 
-def register() -> None:
+def install() -> None:
     """Make mmengine join processes and wrap models this way."""
     mmengine_dist._init_dist_pytorch = join
     mmengine_runner.MMDistributedDataParallel = wrap
@@ -25,7 +26,7 @@ def join(backend: str, **options: Any) -> None:
     """Join the processes that torchrun started.
 
     Args:
-        backend: What the config asks for; without a GPU it is gloo all the same.
+        backend: The backend in the config; without a GPU it is replaced by gloo.
         options: As for ``torch.distributed.init_process_group``.
     """
     if get_device() != 'cpu':
@@ -40,7 +41,7 @@ def wrap(module: nn.Module, device_ids: list[int] | None = None, **options: Any)
 
     Args:
         module: The model.
-        device_ids: The device of this process; not used on the CPU.
+        device_ids: The device of this process; ignored on the CPU.
         options: As for ``DistributedDataParallel``.
     """
     return MMDistributedDataParallel(module, device_ids=None if get_device() == 'cpu' else device_ids, **options)

@@ -1,8 +1,8 @@
-"""A stand-in for ``mmcv._ext``, the compiled half of mmcv, where that cannot be imported.
+"""Fallback implementation of ``mmcv._ext``, the compiled half of mmcv, for an mmcv that has none.
 
-mmcv's Python wrappers are all there without it; they only need a module of that name. Each function here
-takes what the compiled one takes: it writes results and adds gradients into the tensors it is given. The
-arithmetic is in ``mmdet_kpheads.ops``.
+mmcv's Python wrappers are complete without it; they only need a module of that name. Each function here has the
+signature of the compiled one: it writes results and adds gradients into the tensors that are passed. The arithmetic is
+in ``mmdet_kpheads.ops``.
 """
 
 import importlib
@@ -23,17 +23,17 @@ from ..ops.soft_nms import METHODS
 
 NAME = 'mmcv._ext'
 CURE = (
-    'This mmcv has no compiled ops, and mmdet_kpheads stands in for the common ones only. To compile '
-    'mmcv next to the installed torch: pip install --no-build-isolation --no-cache-dir --no-deps '
+    'This mmcv has no compiled ops, and mmdet_kpheads replaces only the common ones. To compile '
+    'mmcv for the installed torch: pip install --no-build-isolation --no-cache-dir --no-deps '
     '--force-reinstall onedl-mmcv==2.3.6 (about 20 minutes; needs a C++ compiler, setuptools, wheel and, '
     'for CUDA, nvcc)'
 )
-COLUMN_LIMIT = 2**26  # values of the sampled columns held at a time by a deformable convolution: 256 MiB
+COLUMN_LIMIT = 2**26  # sampled values that a deformable convolution holds at a time: 256 MiB
 PROVIDED: dict[str, Callable] = {}
 
 
 class StandIn(ModuleType):
-    """Has every name: mmcv asks for all of them when it is imported, and calls few."""
+    """A module that has every name: mmcv looks all of them up on import and calls few."""
 
     def __getattr__(self, name: str) -> Callable:
         if name.startswith('_'):
@@ -46,26 +46,26 @@ class StandIn(ModuleType):
 
 
 def provide() -> bool:
-    """Put the stand-in into ``sys.modules`` unless ``mmcv._ext`` can be imported.
+    """Put the fallback into ``sys.modules`` unless ``mmcv._ext`` can be imported.
 
     Returns:
-        Whether the stand-in is in use.
+        Whether the fallback is in use.
     """
     try:
         return isinstance(importlib.import_module(NAME), StandIn)
     except ModuleNotFoundError:
         pass
     except ImportError as error:  # compiled for another torch or Python
-        message = f'the compiled ops of mmcv do not load, plain torch takes their place: {error}'
+        message = f'the compiled ops of mmcv do not load and are replaced by plain torch: {error}'
         warnings.warn(message, stacklevel=2)
     sys.modules[NAME] = sys.modules['mmcv'].__dict__['_ext'] = stand_in()
     return True
 
 
 def stand_in() -> StandIn:
-    """Make the module."""
-    module = StandIn(NAME, 'Stand-in by mmdet_kpheads: mmcv ops in plain torch.')
-    module.__spec__ = ModuleSpec(NAME, None, origin='mmdet_kpheads')  # find_spec looks for it
+    """Make the fallback module."""
+    module = StandIn(NAME, 'Fallback by mmdet_kpheads: mmcv ops in plain torch.')
+    module.__spec__ = ModuleSpec(NAME, None, origin='mmdet_kpheads')  # find_spec reads it
     module.__dict__.update(PROVIDED)
     return module
 
@@ -77,14 +77,14 @@ def _provided(function: Callable) -> Callable:
 
 @_provided
 def get_compiler_version() -> str:
-    """Say that there is no compiler; mmcv's environment report asks."""
-    return 'none (mmdet_kpheads stand-in)'
+    """Report that there is no compiler; mmcv's environment report calls this."""
+    return 'none (mmdet_kpheads fallback)'
 
 
 @_provided
 def get_compiling_cuda_version() -> str:
-    """Say that there is no CUDA compiler."""
-    return 'none (mmdet_kpheads stand-in)'
+    """Report that there is no CUDA compiler."""
+    return 'none (mmdet_kpheads fallback)'
 
 
 @_provided
@@ -104,7 +104,7 @@ def softnms(
     method: int,
     offset: int,
 ) -> Tensor:
-    """Fill the first K rows of ``dets`` and give the K indices; see ``ops.soft_nms``."""
+    """Fill the first K rows of ``dets`` and return the K indices; see ``ops.soft_nms``."""
     kept, indices = ops.soft_nms(boxes, scores, iou_threshold, sigma, min_score, METHODS[method], offset)
     dets[: len(kept)] = kept
     return indices
@@ -205,7 +205,7 @@ def roi_align_forward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """Fill ``output``, and for max (mode 0) where the maxima lie; see ``ops.roi_align``."""
+    """Fill ``output``, and for max (mode 0) the positions of the maxima; see ``ops.roi_align``."""
     bins = Bins((aligned_height, aligned_width), spatial_scale, sampling_ratio, aligned)
     if pool_mode == 0:
         for buffer, value in zip((output, argmax_y, argmax_x), max_pool(input, rois, bins), strict=True):
@@ -235,7 +235,7 @@ def roi_align_backward(
         return
     size = (aligned_height, aligned_width)
     with torch.enable_grad():
-        x = torch.zeros_like(grad_input).requires_grad_()  # pooling is linear, so any features do
+        x = torch.zeros_like(grad_input).requires_grad_()  # pooling is linear: the gradient is the same at any input
         pooled = ops.roi_align(x, rois, size, spatial_scale, sampling_ratio, 'avg', aligned)
     grad_input.add_(torch.autograd.grad(pooled, x, grad_output)[0])
 
@@ -244,7 +244,7 @@ def roi_align_backward(
 def sigmoid_focal_loss_forward(
     input: Tensor, target: Tensor, weight: Tensor, output: Tensor, gamma: float, alpha: float
 ) -> None:
-    """Fill ``output``; mmdet's focal loss reaches this on CUDA."""
+    """Fill ``output``; mmdet's focal loss calls this on CUDA."""
     loss = sigmoid_focal_loss(input, target, gamma, alpha)
     output.copy_(loss * weight[target][:, None] if weight.numel() else loss)
 
@@ -262,12 +262,12 @@ def sigmoid_focal_loss_backward(
 
 
 def _old_geometry(sizes: dict[str, int]) -> tuple:
-    """Give stride, padding and dilation, each (vertical, horizontal), from the names of version 1."""
+    """Stride, padding and dilation, each (vertical, horizontal), from the argument names of version 1."""
     return tuple((sizes[f'{name}H'], sizes[f'{name}W']) for name in ('d', 'pad', 'dilation'))
 
 
 def _new_geometry(sizes: dict[str, int]) -> tuple:
-    """Give stride, padding and dilation, each (vertical, horizontal), from the names of version 2."""
+    """Stride, padding and dilation, each (vertical, horizontal), from the argument names of version 2."""
     return tuple((sizes[f'{name}_h'], sizes[f'{name}_w']) for name in ('stride', 'pad', 'dilation'))
 
 
@@ -277,7 +277,7 @@ def _convolve(output: Tensor, x: Tensor, offset: Tensor, weight: Tensor, mask: A
 
 
 def _add_gradients(grads: list, grad_output: Tensor, inputs: list, geometry: tuple) -> None:
-    """Add the gradients by x, offset, weight, mask and bias to their buffers; None where not wanted."""
+    """Add the gradients of x, offset, weight, mask and bias to their buffers; a buffer of None is skipped."""
     wanted = [i for i, grad in enumerate(grads) if grad is not None]
     per_image = (0, 1, 3)  # x, offset and mask have an image axis, weight and bias are shared
     leaves: list[Any]
@@ -293,7 +293,7 @@ def _add_gradients(grads: list, grad_output: Tensor, inputs: list, geometry: tup
 
 
 def _image_parts(x: Tensor, weight: Tensor, output: Tensor) -> list[slice]:
-    """Divide the images so that the sampled columns of one part stay below the limit."""
+    """Split the batch so that the sampled columns of each part stay below the limit."""
     per_image = x.shape[1] * weight.shape[2:].numel() * output.shape[2:].numel()
     step = max(1, COLUMN_LIMIT // per_image)
     return [slice(start, start + step) for start in range(0, len(x), step)]

@@ -1,4 +1,4 @@
-"""Is there an OpenMMLab stack, and do its parts fit one another? Problems are sentences with their cure."""
+"""Check that mmengine, mmcv and mmdet are installed and fit each other. Problems are sentences, with their cure."""
 
 import importlib
 import re
@@ -9,9 +9,9 @@ CURE = (
     f'Install the maintained stack with\n    {INSTALL}\n'
     'which is\n    pip install onedl-mmengine==0.10.12 onedl-mmcv==2.3.6 onedl-mmdetection==3.5.1\n'
     'or the original one with\n    pip install mmengine==0.10.7 mmcv-lite==2.1.0 mmdet==3.3.0\n'
-    '`python -m mmdet_kpheads.doctor` shows what is installed.'
+    '`mmdet-kpheads doctor` shows what is installed.'
 )
-# Import name: lowest version that this package is tested with, first one it does not expect to work.
+# Import name: lowest version that this package is tested with, first version that is not expected to work.
 VERSIONS = {'mmengine': ('0.10.7', '1'), 'mmcv': ('2.0.0', '3'), 'mmdet': ('3.3.0', '4')}
 DISTRIBUTIONS = {
     'mmengine': ('onedl-mmengine', 'mmengine', 'mmengine-lite'),
@@ -20,23 +20,31 @@ DISTRIBUTIONS = {
 }
 
 
-def check() -> None:
-    """Stop with one readable message unless mmengine, mmcv and mmdet import and fit.
-
-    Raises:
-        ImportError: With every problem and the pip lines that cure it.
-    """
-    if found := problems():
-        raise ImportError('mmdet_kpheads cannot be used:\n' + '\n'.join(f'- {p}' for p in found) + f'\n{CURE}')
+def explain(found: list[str]) -> str:
+    """Write problems as one message that ends with the cure."""
+    return '\n'.join(['mmdet_kpheads cannot be used:', *(f'- {problem}' for problem in found), CURE])
 
 
 def problems() -> list[str]:
-    """List what keeps the package from working; empty when nothing does."""
-    return [problem for module in VERSIONS if (problem := _problem(module))]
+    """List what is wrong with the three packages; empty if they import and fit."""
+    return [problem for module, limits in VERSIONS.items() for problem in _version_problems(module, *limits)]
+
+
+def import_problems(module: str) -> list[str]:
+    """List why a module does not import: one sentence, or none if it does."""
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        return [f'{module} is missing' if error.name == module else f'{module} needs {error.name}, which is missing']
+    except (ImportError, AssertionError) as error:  # mmdet and mmcv check each other's versions with assert
+        return [f'{module} does not import: {error}']
+    except Exception as error:  # a broken installation can fail in any way
+        return [f'{module} does not import: {type(error).__name__}: {error}']
+    return []
 
 
 def overlaid() -> list[str]:
-    """List the import names that several installed distributions wrote their files into."""
+    """List the import names whose files come from several installed distributions."""
     found = {module: installed(module) for module in VERSIONS}
     return [
         f'{module} comes from {" and ".join(names)}, whose files overwrite each other: '
@@ -47,7 +55,7 @@ def overlaid() -> list[str]:
 
 
 def installed(module: str) -> list[str]:
-    """List the installed distributions that bring a module, as ``name==version``."""
+    """List the installed distributions of a module, as ``name==version``."""
     found = []
     for name in DISTRIBUTIONS[module]:
         try:
@@ -57,19 +65,17 @@ def installed(module: str) -> list[str]:
     return found
 
 
-def _problem(module: str) -> str | None:
-    low, high = VERSIONS[module]
-    try:
-        version = importlib.import_module(module).__version__
-    except ModuleNotFoundError as error:
-        return f'{module} is missing' if error.name == module else f'{module} needs {error.name}, which is missing'
-    except (ImportError, AssertionError, AttributeError) as error:
-        return f'{module} does not import: {error}'  # mmdet and mmcv check one another's versions with assert
-    if not _parts(low) <= _parts(version) < _parts(high):
-        return f'{module} {version} does not fit: needs >={low},<{high}'
-    return None
+def _version_problems(module: str, low: str, high: str) -> list[str]:
+    if found := import_problems(module):
+        return found
+    version = getattr(importlib.import_module(module), '__version__', None)
+    if version is None:
+        return [f'{module} has no __version__: its installation is incomplete']
+    if not _release(low) <= _release(version) < _release(high):
+        return [f'{module} {version} does not fit: needs >={low},<{high}']
+    return []
 
 
-def _parts(version: str) -> tuple[int, ...]:
-    """Give the release numbers: '2.1.0rc1' is (2, 1, 0)."""
+def _release(version: str) -> tuple[int, ...]:
+    """Parse the release numbers: '2.1.0rc1' is (2, 1, 0)."""
     return tuple(int(number) for number in re.findall(r'\d+', version)[:3])

@@ -1,4 +1,4 @@
-"""From data to pictures with the commands, on a few tiny images; and each bad input in one line."""
+"""From data to visualizations with the commands, on a few tiny images; each bad input is one line."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import mmdet
 import mmengine
 import pytest
 import torch
@@ -62,6 +63,24 @@ def test_resume_goes_on():
     assert checkpoint().endswith('epoch_2.pth')
 
 
+@pytest.mark.slow
+def test_mmdets_own_train_script_trains_and_resumes():
+    """Neither our commands nor ``compat.install()``: the config imports the package, and mmengine resumes."""
+    cfg = Config.fromfile(configs_root() / CONFIG)
+    cfg.custom_imports = {'imports': ['mmdet_kpheads']}
+    cfg.dump('flat.py')
+    script = Path(mmdet.__file__).parent / '.mim/tools/train.py'
+    for epochs, resume in ((1, ()), (2, ('--resume',))):
+        options = ['--work-dir', 'mmdets', *resume, '--cfg-options', *SHORT[1:], f'train_cfg.max_epochs={epochs}']
+        seen = subprocess.run(
+            [sys.executable, str(script), 'flat.py', *options], capture_output=True, text=True, check=False
+        )
+        assert seen.returncode == 0, seen.stderr[-3000:]
+        assert 'Could not safely load weights' not in seen.stdout + seen.stderr
+    assert Path('mmdets/last_checkpoint').read_text().endswith('epoch_2.pth')
+    assert 'resumed epoch: 1' in seen.stdout + seen.stderr
+
+
 @pytest.mark.parametrize('device', ['cpu', 'cuda'])
 def test_amp_is_for_gpus(device, monkeypatch):
     monkeypatch.setattr(train, 'get_device', lambda: device)
@@ -79,12 +98,12 @@ def test_testing_writes_figures_and_predictions():
     assert 'coco/bbox_mAP_50' in figures('tested')
     found = mmengine.load('found.pkl')
     assert len(found) == 4 and found[0]['pred_instances']['bboxes'].shape[1] == 4
-    path = demo.draw_predictions(found, Path('pictures'), Path('data/digits'))
-    assert cv2.imread(str(path)) is not None and len(list(Path('pictures').glob('val_*.png'))) == 4
+    path = demo.draw_predictions(found, Path('drawn'), Path('data/digits'))
+    assert cv2.imread(str(path)) is not None and len(list(Path('drawn').glob('val_*.png'))) == 4
     assert demo.read_metrics(Path('tested')) == figures('tested')
 
 
-def test_flipped_detections_are_merged_and_pictures_saved():
+def test_flip_tta_merges_detections_and_saves_visualizations():
     test.main([CONFIG, checkpoint(), '--work-dir', 'flipped', '--tta', '--show-dir', 'shown'])
     assert 'coco/bbox_mAP_50' in figures('flipped')
     assert len(list(Path('flipped').glob('*/shown/*.jpg'))) == 4
@@ -99,7 +118,7 @@ def test_flip_average_of_a_config_is_used():
     assert 'coco/bbox_mAP_50' in figures('averaged')
 
 
-def test_voc_format_trains_and_is_measured_by_both_rules():
+def test_voc_format_trains_and_reports_both_metrics():
     text = (configs_root() / 'centernet/centernet_r18_custom-voc.py').read_text()
     text = text.replace("('first', 'second')", str(CLASSES))
     Path('voc.py').write_text(text.replace('data/mine/VOC2007/', 'data/digits/VOC2007/'))
@@ -151,21 +170,21 @@ def test_bad_input_of_a_test_is_named(arguments, message):
         test.main([CONFIG, *arguments])
 
 
-def test_results_are_written_for_data_without_annotations():
+def test_format_only_is_for_datasets_without_annotations():
     assert test.format_only({'type': 'CocoMetric', 'format_only': True})
     assert not test.format_only([{'type': 'CocoMetric', 'format_only': True}, {'type': 'VOCMetric'}])
 
 
 def test_check_dataset_counts_and_draws(capsys):
-    check_dataset.main([CONFIG, '--read-images', '--show-dir', 'truth', '--number', '2'])
+    assert not check_dataset.main([CONFIG, '--read-images', '--show-dir', 'checked', '--number', '2'])
     text = capsys.readouterr().out
     assert '8 images' in text and 'zero: ' in text and 'share class and center cell at stride 4' in text
-    pictures = [cv2.imread(str(path)) for path in Path('truth').glob('*.png')]
-    assert len(pictures) == 2
-    for picture in pictures:
-        assert picture is not None
-        boxes, heat = picture[:, :384], picture[:, -384:]  # 64 px enlarged, and a gap between both
-        assert picture.shape == (384, 2 * 384 + 4, 3)
+    drawn = [cv2.imread(str(path)) for path in Path('checked').glob('*.png')]
+    assert len(drawn) == 2
+    for pair in drawn:
+        assert pair is not None
+        boxes, heat = pair[:, :384], pair[:, -384:]  # 64 px enlarged, and a gap between both
+        assert pair.shape == (384, 2 * 384 + 4, 3)
         assert heat[..., 2].max() > boxes[..., 2].mean() and abs(boxes.astype(int) - heat.astype(int)).mean() > 5
 
 
@@ -181,14 +200,12 @@ def test_target_map_is_one_at_each_center_and_follows_the_size():
 
 
 def test_check_dataset_fails_on_what_cannot_be_trained(capsys):
-    with pytest.raises(SystemExit) as stopped:
-        check_dataset.main([CONFIG, *data_option('metainfo.classes', 'nil,one')])
-    assert stopped.value.code == 1
-    assert 'FAULT: class names differ' in capsys.readouterr().out
+    assert check_dataset.main([CONFIG, *data_option('metainfo.classes', 'nil,one')]) == 1
+    assert 'ERROR: class names differ' in capsys.readouterr().out
 
 
-def test_accumulation_and_running_averages_of_weights():
-    """mmengine's, by config alone; what is saved and tested are the averages."""
+def test_gradient_accumulation_and_ema():
+    """Both are mmengine's and enabled by config alone; the EMA weights are saved and tested."""
     average = "dict(type='EMAHook', ema_type='ExpMomentumEMA', momentum=0.0002, update_buffers=True, priority=49)"
     checks = ("dict(type='mmdet_kpheads.ClassCheckHook')", "dict(type='mmdet_kpheads.GroundTruthCheckHook')")
     hooks = f'custom_hooks = [{", ".join((*checks, average))}]'
@@ -211,7 +228,7 @@ def test_other_heads_train_and_test(head):
 
 
 def test_what_autoassign_learned_is_drawn():
-    """After the training of the test above."""
+    """Uses the checkpoint of the test above."""
     trained = Path('work_dirs/autoassign_digits/last_checkpoint').read_text()
     show_assignment.main(['demo/autoassign_digits.py', trained, '--image', '1', '--out', 'seen'])
     prior, weights = (cv2.imread(f'seen/{name}.png') for name in ('center_prior', 'positive_weights'))
@@ -236,16 +253,26 @@ def test_bad_input_of_the_drawing_is_named(arguments, message):
 
 
 @pytest.mark.parametrize(
-    'tool', ['train', 'test', 'check_dataset', 'make_digits', 'demo', 'show_assignment', 'convert_checkpoint']
+    ('tool', 'subcommand'),
+    [
+        ('train', 'train'),
+        ('test', 'test'),
+        ('check_dataset', 'check-dataset'),
+        ('make_digits', 'make-digits'),
+        ('demo', 'demo'),
+        ('show_assignment', 'show-assignment'),
+        ('convert_checkpoint', 'convert'),
+    ],
 )
-def test_tools_are_the_commands(tool, monkeypatch, capsys):
+def test_tools_are_the_subcommands(tool, subcommand, monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'path', [*sys.path])
     monkeypatch.setattr(sys, 'argv', [tool, '--help'])
     with pytest.raises(SystemExit) as stopped:
         runpy.run_path(str(TOOLS / f'{tool}.py'), run_name='__main__')
-    assert not stopped.value.code and f'usage: {tool}' in capsys.readouterr().out
+    assert not stopped.value.code and f'usage: mmdet-kpheads {subcommand} ' in capsys.readouterr().out
 
 
-def test_tool_says_one_line_without_traceback(tmp_path):
+def test_tool_prints_one_line_without_traceback(tmp_path):
     command = [sys.executable, str(TOOLS / 'train.py'), 'nowhere.py']
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 2
@@ -253,6 +280,27 @@ def test_tool_says_one_line_without_traceback(tmp_path):
     assert 'Traceback' not in result.stderr
 
 
-def test_demo_stops_where_a_tool_stops(tmp_path):
-    with pytest.raises(InputError, match=r'train\.py stopped with exit code 2'):
-        demo.call_tool('train', tmp_path, 'nowhere.py')
+def test_demo_stops_if_a_subcommand_fails(tmp_path):
+    with pytest.raises(InputError, match=r'mmdet-kpheads train stopped with exit code 2'):
+        demo.call_subcommand('train', tmp_path, 'nowhere.py')
+
+
+@pytest.mark.parametrize('installed', [False, True])
+def test_demo_calls_the_package_also_from_a_checkout_that_is_not_installed(installed, tmp_path, monkeypatch):
+    calls: list[tuple] = []
+
+    def fake(command, cwd, env, check):
+        calls.append((command, cwd, env))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(demo.subprocess, 'run', fake)
+    monkeypatch.setenv('PYTHONPATH', 'mine')
+    monkeypatch.setenv('OMP_WAIT_POLICY', 'ACTIVE')
+    if installed:  # as from a wheel: the configs are inside the package
+        monkeypatch.setattr(demo, 'configs_root', lambda: demo.PACKAGE_ROOT / '.mim' / 'configs')
+    demo.call_subcommand('test', tmp_path, 'x.py', 'w.pth')
+    ((command, cwd, environment),) = calls
+    assert command == [sys.executable, '-m', 'mmdet_kpheads', 'test', 'x.py', 'w.pth'] and cwd == tmp_path
+    root = str(demo.PACKAGE_ROOT.parent)
+    assert environment['PYTHONPATH'] == ('mine' if installed else os.pathsep.join(['mine', root]))
+    assert environment['OMP_WAIT_POLICY'] == 'ACTIVE'

@@ -1,4 +1,4 @@
-"""Two processes on the CPU: training runs, and the evaluation of both together is that of one."""
+"""Two processes on the CPU: training runs, and their joint evaluation equals that of one process."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The shell scripts for clusters, with a stand-in for srun that says how it was called."""
+"""The shell scripts for clusters, with a fake srun that prints its arguments."""
 
 import itertools
 import os
@@ -13,7 +13,7 @@ TOOLS = configs_root().parent / 'tools'
 
 @pytest.fixture
 def srun(tmp_path):
-    """Environment whose srun prints its arguments, one a line."""
+    """Environment whose srun prints its arguments, one per line."""
     fake = tmp_path / 'srun'
     fake.write_text('#!/usr/bin/env bash\nprintf "%s\\n" "$@"\n')
     fake.chmod(0o755)
@@ -34,7 +34,7 @@ def called(script, environment, *arguments):
     ],
 )
 @pytest.mark.parametrize(('gpus', 'per_node'), [('4', '4'), ('16', '8')])
-def test_one_task_a_gpu(script, arguments, tool, gpus, per_node, srun):
+def test_one_task_per_gpu(script, arguments, tool, gpus, per_node, srun):
     code, words, _ = called(script, srun | dict(GPUS=gpus, SRUN_ARGS='--qos high'), 'gpu', 'name', *arguments, '--amp')
     options = dict(itertools.pairwise(words))
     assert code == 0

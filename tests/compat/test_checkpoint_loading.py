@@ -1,83 +1,25 @@
-"""Train, resume and load with the installed mmengine, and files that try to run code."""
+"""Train, resume and load with strict loaders; refuse files that try to run code."""
 
 import pickle
 import re
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from mmengine.hooks import EMAHook
 from mmengine.logging import HistoryBuffer, MessageHub
-from mmengine.model import BaseModel
 from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
-from mmengine.runner import Runner, load_checkpoint
 from mmengine.runner import checkpoint as mmengine_checkpoint
-from torch import nn
+from mmengine.runner import load_checkpoint
 
 from mmdet_kpheads.compat import checkpoint_loading
-
-SCHEDULES: list[dict] = [
-    {'type': 'LinearLR', 'start_factor': 0.1, 'by_epoch': False, 'end': 4},
-    {'type': 'MultiStepLR', 'milestones': [1, 2]},
-    {'type': 'CosineAnnealingLR', 'T_max': 3},
-    {'type': 'PolyLR', 'end': 3},
-    {'type': 'OneCycleLR', 'eta_max': 0.1, 'total_steps': 20, 'by_epoch': False},
-    {'type': 'OneCycleLR', 'eta_max': 0.1, 'total_steps': 20, 'by_epoch': False, 'anneal_strategy': 'linear'},
-    {'type': 'CosineRestartLR', 'periods': [2, 3], 'restart_weights': [1, 1], 'eta_min': 0.0},
-    {'type': 'ReduceOnPlateauLR', 'monitor': 'score', 'rule': 'greater'},
-]
-
-
-class Model(BaseModel):
-    def __init__(self):
-        super().__init__()
-        self.layer = nn.Linear(2, 1)
-
-    def forward(self, inputs, data_samples=None, mode='tensor'):
-        out = self.layer(inputs)
-        return {'loss': out.square().mean()} if mode == 'loss' else [out]
-
-
-class Score:
-    """An evaluator whose figures are NumPy's."""
-
-    def process(self, data_samples, data_batch=None):
-        pass
-
-    def evaluate(self, size):
-        return {'score': np.float64(0.5)}
-
-
-def runner(work_dir, schedule, epochs, **options):
-    torch.manual_seed(0)
-    data: Any = [{'inputs': torch.randn(2)} for _ in range(4)]
-    loader: Any = torch.utils.data.DataLoader(data, batch_size=2)
-    return Runner(
-        model=Model(),
-        work_dir=str(work_dir),
-        train_dataloader=loader,
-        train_cfg={'by_epoch': True, 'max_epochs': epochs, 'val_interval': 1},
-        val_dataloader=loader,
-        val_cfg={},
-        val_evaluator=[],
-        optim_wrapper={'optimizer': {'type': 'AdamW', 'lr': 0.01}},
-        param_scheduler=dict(schedule),
-        default_hooks={
-            'checkpoint': {'type': 'CheckpointHook', 'interval': 1, 'save_best': 'score', 'rule': 'greater'}
-        },
-        custom_hooks=[EMAHook()],
-        default_scope='mmengine',
-        experiment_name=f'test_{np.random.default_rng().integers(1 << 60)}',  # message hubs are kept by name
-        **options,
-    )
+from tests.compat.runners import SCHEDULES, Model, Score, runner
 
 
 @pytest.fixture(autouse=True)
 def own_message_hubs():
-    """Leave no experiment behind for other tests."""
+    """Remove the experiments after each test."""
     before = dict(MessageHub._instance_dict)
     yield
     MessageHub._instance_dict.clear()
@@ -127,7 +69,7 @@ def test_numpy_numbers_and_arrays_of_every_kind(tmp_path, code):
 
 @pytest.mark.parametrize('package', [b'numpy.core', b'numpy._core'])
 def test_files_of_either_numpy_load(tmp_path, package):
-    """NumPy 1 and 2 name the same functions differently, and a checkpoint outlives its NumPy."""
+    """NumPy 1 and 2 name the same functions differently; a checkpoint of one must load with the other."""
     torch.save({'array': np.arange(3.0), 'number': np.float64(2.5)}, tmp_path / 'new.pth')
     with zipfile.ZipFile(tmp_path / 'new.pth') as new, zipfile.ZipFile(tmp_path / 'old.pth', 'w') as old:
         for name in new.namelist():
@@ -183,14 +125,14 @@ def test_a_hostile_pickle_is_refused_and_nothing_runs(tmp_path, write, function,
 def test_the_error_names_file_and_global(tmp_path):
     path = str(tmp_path / 'hostile.pth')
     write_torch(Hostile(eval, '1'), path)
-    with pytest.raises(ValueError, match=r"hostile.pth' is refused: it asks for (builtins\.)?eval"):
+    with pytest.raises(ValueError, match=r"hostile.pth' is refused: it references (builtins\.)?eval"):
         load_checkpoint(Model(), path)
 
 
 def test_resume_refuses_it_too(tmp_path):
     path = str(tmp_path / 'hostile.pth')
     write_torch(Hostile(eval, '1'), path)
-    with pytest.raises(ValueError, match='is refused: it asks for'):
+    with pytest.raises(ValueError, match='is refused: it references'):
         runner(tmp_path, SCHEDULES[1], 1, load_from=path, resume=True).train()
 
 
@@ -204,7 +146,7 @@ def test_resume_refuses_it_too(tmp_path):
 )
 def test_getattr_gives_the_named_functions_only(tmp_path, owner, name):
     write_torch(Hostile(getattr, owner, name), tmp_path / 'a.pth')
-    with pytest.raises(ValueError, match=rf'asks for {owner.__name__}\.{name}, which is no data'):
+    with pytest.raises(ValueError, match=rf'references {owner.__name__}\.{name}, which is not a tensor or plain data'):
         checkpoint_loading.load(str(tmp_path / 'a.pth'))
 
 
@@ -220,11 +162,11 @@ def test_a_broken_file_is_named(tmp_path):
 
 
 def test_downloads_are_read_as_data(tmp_path, monkeypatch):
-    """torch.hub would run the pickle of a download unless told not to."""
+    """By default torch.hub runs the pickle of a download."""
     marker = tmp_path / 'marker'
     write_torch(Hostile(eval, f'open({str(marker)!r}, "w").close()'), tmp_path / 'remote.pth')
     monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'home'))
     url = (tmp_path / 'remote.pth').as_uri()
-    with pytest.raises(ValueError, match=r'remote.pth.* is refused: it asks for'):
+    with pytest.raises(ValueError, match=r'remote.pth.* is refused: it references'):
         mmengine_checkpoint.load_from_http(url)
     assert not marker.exists()

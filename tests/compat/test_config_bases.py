@@ -8,7 +8,7 @@ from mmdet_kpheads.compat import config_bases
 
 @pytest.fixture
 def packed(tmp_path, monkeypatch):
-    """Our package, as from a wheel, with one config."""
+    """Our package as in a wheel, with one config."""
     root = tmp_path / 'mmdet_kpheads'
     folder = root / '.mim' / 'configs' / 'centernet'
     folder.mkdir(parents=True)
@@ -43,7 +43,7 @@ def test_this_checkout_has_configs():
 
 
 def test_a_base_of_mmdet(tmp_path):
-    """mmengine 0.10.7 by itself needs pkg_resources for this, which setuptools 82 no longer has."""
+    """mmengine 0.10.7 needs pkg_resources for this, which setuptools 82 removed."""
     config = Config.fromfile(derived(tmp_path, 'mmdet::_base_/models/retinanet_r50_fpn.py'))
     assert config.model.type == 'RetinaNet'
     assert config.model._scope_ == 'mmdet'

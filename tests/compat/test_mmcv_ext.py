@@ -17,13 +17,13 @@ COMPILED = not isinstance(sys.modules['mmcv._ext'], mmcv_ext.StandIn)  # mmcv.op
 
 @pytest.fixture
 def stand_in():
-    """mmcv's wrappers use the stand-in, also where mmcv is compiled."""
+    """mmcv's wrappers use the fallback, even if mmcv is compiled."""
     module = mmcv_ext.stand_in()
     with ops_from(module):
         yield module
 
 
-def test_the_stand_in_is_a_module_like_any_other():
+def test_the_fallback_is_a_module_like_any_other():
     mmcv_ext.provide()
     spec = importlib.util.find_spec('mmcv._ext')
     assert spec is not None
@@ -46,7 +46,7 @@ def test_compiled_ops_stay(monkeypatch):
     assert sys.modules['mmcv._ext'] is compiled
 
 
-def test_compiled_ops_that_do_not_load_are_replaced_and_told(monkeypatch):
+def test_compiled_ops_that_do_not_load_are_replaced_with_a_warning(monkeypatch):
     monkeypatch.delitem(sys.modules, 'mmcv._ext')
 
     def broken(name):
@@ -64,8 +64,8 @@ def test_another_op_names_itself_and_the_cure(stand_in):
 
 
 def test_mmcv_reports_itself(stand_in):
-    assert 'stand-in' in stand_in.get_compiler_version()
-    assert 'stand-in' in stand_in.get_compiling_cuda_version()
+    assert 'fallback' in stand_in.get_compiler_version()
+    assert 'fallback' in stand_in.get_compiling_cuda_version()
 
 
 def test_mmdet_imports():
@@ -76,7 +76,7 @@ def test_mmdet_imports():
 
 
 def test_parts_of_a_batch_give_the_whole(stand_in, monkeypatch):
-    """A low limit on the columns handles image by image; gradients of the shared weight add up."""
+    """A low limit processes one image at a time; gradients of the shared weight add up."""
 
     def results():
         torch.manual_seed(0)
@@ -105,7 +105,7 @@ def test_gradients_add_to_what_is_there(stand_in):
 
 
 def test_the_layers_train(stand_in):
-    """DCN and DCNv2, as configs name them, start as convolutions (offsets zero) and reach every parameter."""
+    """DCN and DCNv2, as in configs, start as convolutions (offsets zero) and give every parameter a gradient."""
     x = torch.randn(2, 4, 6, 6)
     for name in ('DCN', 'DCNv2'):
         layer = mmcv.cnn.build_conv_layer({'type': name, 'deform_groups': 2}, 4, 8, 3, padding=1)

@@ -1,4 +1,4 @@
-"""Each head learns eight images by heart, from random weights, through the commands: ``make test-overfit``."""
+"""Each head overfits eight images, from random weights, with the commands: ``make test-overfit``."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ EPOCHS, STEPS = 6, 60  # of one batch, all eight images
 
 
 def overfit_config(head: str, root: Path) -> Path:
-    """The demo's config on eight images as they are, tested on the same."""
+    """The demo's config on eight images without augmentation, tested on the same images."""
     cfg = Config.fromfile(configs_root() / f'demo/{head}_digits.py')
     plain = cfg.test_dataloader.dataset.pipeline
     trained = cfg.train_dataloader.dataset | dict(data_root=f'{root}/data/', pipeline=plain)
@@ -39,7 +39,7 @@ def overfit_config(head: str, root: Path) -> Path:
 
 
 @pytest.mark.parametrize('head', ['centernet', 'cornernet', 'autoassign'])
-def test_eight_images_are_learned_by_heart(head, tmp_path, monkeypatch):
+def test_eight_images_are_overfitted(head, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_digits.main([f'{tmp_path}/data', '--num-train', str(IMAGES), '--num-val', '1'])
     train.main([str(overfit_config(head, tmp_path)), '--work-dir', 'runs'])

@@ -1,28 +1,26 @@
-"""``python -m mmdet_kpheads.doctor``: what is installed, which op comes from where, what is missing.
-
-Exit code 0 when the package is usable, else 1.
-"""
+"""Report what is installed, where each op comes from, and what is missing."""
 
 import importlib
 import platform
-import sys
 
 import torch
 
-from .compat import mmcv_ext, stack
-from .ops.backend import torchvision_ops
+from .. import compat
+from ..compat import mmcv_ext, stack
+from ..ops.backend import torchvision_ops
+from .subcommands import make_parser
 
 BY_TORCHVISION = ('nms', 'deform_conv', 'roi_align')  # avg pooling and offset 0
 OPS = ('nms', 'softnms', 'deform_conv', 'modulated_deform_conv', 'roi_align', 'sigmoid_focal_loss')
 
 
 def report() -> tuple[list[str], bool]:
-    """Look around.
+    """Check the environment.
 
     Returns:
         Lines to print; whether the package is usable.
     """
-    problems = stack.problems()
+    problems = compat.problems()
     lines = _versions()
     if not any('mmcv' in problem for problem in problems):
         lines += ['', *_ops()]
@@ -35,8 +33,9 @@ def report() -> tuple[list[str], bool]:
     return lines, not problems
 
 
-def main() -> int:
-    """Print the report and give the exit code."""
+def main(argv: list[str] | None = None) -> int:
+    """Print the report. The exit code is 0 if the package is usable, else 1."""
+    make_parser('doctor', 'Report what is installed, which op comes from where, and what is missing.').parse_args(argv)
     lines, usable = report()
     print('\n'.join(lines))
     return 0 if usable else 1
@@ -58,22 +57,18 @@ def _versions() -> list[str]:
 def _version(module: str) -> str:
     try:
         return importlib.import_module(module).__version__
-    except Exception as error:  # a broken installation may fail in any way, and the doctor tells which
-        return f'does not import: {type(error).__name__}: {str(error).splitlines()[0]}'
+    except Exception as error:  # a broken installation can fail in any way; the doctor reports which
+        return f'does not import: {type(error).__name__}: {(str(error).splitlines() or [""])[0]}'
 
 
 def _ops() -> list[str]:
-    """Tell for each op where it comes from."""
+    """Report for each op where it comes from."""
     if not mmcv_ext.provide():
         return ['mmcv ops     compiled (mmcv._ext); nothing is replaced']
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     kernels = torchvision_ops(device)
-    lines = ['mmcv ops     mmcv._ext is not compiled; mmdet_kpheads stands in:']
+    lines = ['mmcv ops     mmcv._ext is not compiled; mmdet_kpheads replaces it:']
     for op in OPS:
         by_torchvision = kernels and op.removeprefix('modulated_') in BY_TORCHVISION
         lines.append(f'  {op:24}{"torchvision" if by_torchvision else "plain torch"}')
     return [*lines, f'  {"any other":24}missing: an error names it and how to compile mmcv']
-
-
-if __name__ == '__main__':
-    sys.exit(main())

@@ -1,87 +1,35 @@
-"""The doctor and the runner as a user calls them: in a process of their own."""
+"""``python -m mmdet_kpheads.run`` as a user calls it: in a process of its own."""
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import mmdet
 import pytest
-import torch
 
-from mmdet_kpheads import doctor, run
+from mmdet_kpheads import run
 from mmdet_kpheads.compat import mmcv_ext
 from mmdet_kpheads.compat.mmcv_ext import StandIn
+from tests.compat.processes import broken_stack, call
 
-ROOT = Path(__file__).parents[2]
 MMDET_TOOLS = Path(mmdet.__file__).parent / '.mim' / 'tools'
 
 
-def call(*arguments, path='', cwd=None):
-    """Run Python; the package is found from any folder, ``path`` first."""
-    environment = {
-        **os.environ,
-        'PYTHONPATH': os.pathsep.join([str(path), str(ROOT)]),
-        'OMP_NUM_THREADS': '1',
-        'CUDA_VISIBLE_DEVICES': '',
-    }
-    return subprocess.run(
-        [sys.executable, '-W', 'ignore', *arguments],
-        env=environment,
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-
-
-def test_doctor_on_a_usable_stack(capsys):
-    assert doctor.main() == 0
-    printed = capsys.readouterr().out
-    assert f'torch        {torch.__version__}' in printed
-    for name in ('python', 'torchvision', 'mmengine', 'mmcv', 'mmdet'):
-        assert f'\n{name} ' in f'\n{printed}'
-    assert 'mmdet_kpheads is usable.' in printed
-
-
-def test_doctor_tells_where_ops_come_from(monkeypatch):
-    monkeypatch.setattr(doctor.mmcv_ext, 'provide', lambda: True)
-    monkeypatch.setattr(doctor, 'torchvision_ops', lambda device: object())
-    lines = '\n'.join(doctor.report()[0])
-    assert 'softnms                 plain torch' in lines
-    assert 'modulated_deform_conv   torchvision' in lines
-    assert 'any other               missing' in lines
-    monkeypatch.setattr(doctor.mmcv_ext, 'provide', lambda: False)
-    assert 'compiled (mmcv._ext); nothing is replaced' in '\n'.join(doctor.report()[0])
-
-
-def test_doctor_runs_without_mmdet_and_the_package_does_not(tmp_path):
-    missing = 'raise ModuleNotFoundError("No module named \'mmdet\'", name="mmdet")'
-    (tmp_path / 'mmdet.py').write_text(missing)
-    seen = call('-m', 'mmdet_kpheads.doctor', path=tmp_path)
-    assert seen.returncode == 1
-    assert seen.stderr == ''
-    assert 'PROBLEM mmdet is missing' in seen.stdout
-    assert 'pip install "mmdet-kpheads[onedl]"' in seen.stdout
-    package = call('-c', 'import mmdet_kpheads', path=tmp_path)
-    assert package.returncode == 1
-    assert 'ImportError: mmdet_kpheads cannot be used:\n- mmdet is missing' in package.stderr
-
-
-def test_run_prepares_and_runs_a_script(tmp_path):
+def test_run_installs_and_runs_a_script(tmp_path):
     (tmp_path / 'neighbor.py').write_text('NAME = "beside the script"')
     (tmp_path / 'script.py').write_text(
         'import sys\n'
         'from mmcv import ops\n'  # before any config is read, as mmdet's test.py
+        'from mmengine.config import Config\n'
         'import neighbor\n'
         'if __name__ == "__main__":\n'
-        '    print(sys.argv[1:], neighbor.NAME, sys.modules["mmcv._ext"].__name__)\n'
+        '    print(sys.argv[1:], neighbor.NAME, sys.modules["mmcv._ext"].__name__, Config._get_cfg_path.__module__)\n'
         '    sys.exit(3)\n'
     )
     folder = tmp_path / 'elsewhere'
     folder.mkdir()
     seen = call('-m', 'mmdet_kpheads.run', '../script.py', '--work-dir', 'x', cwd=folder)
-    assert seen.stdout == "['--work-dir', 'x'] beside the script mmcv._ext\n", seen.stderr
+    installed = 'mmdet_kpheads.compat.config_bases'
+    assert seen.stdout == f"['--work-dir', 'x'] beside the script mmcv._ext {installed}\n", seen.stderr
     assert seen.returncode == 3
 
 
@@ -93,7 +41,7 @@ def test_run_starts_the_scripts_of_mmdet(tool):
 
 
 def test_run_under_torchrun(tmp_path):
-    """Two processes meet and wrap a model through mmengine, which by itself cannot without a GPU."""
+    """Two processes meet and wrap a model through mmengine, which fails without a GPU by default."""
     (tmp_path / 'script.py').write_text(
         'import sys\n'
         'import torch\n'
@@ -112,8 +60,8 @@ def test_run_under_torchrun(tmp_path):
     assert seen.stdout.count("['config.py'] 3.0;") == 2, seen.stderr
 
 
-def test_spawned_workers_are_prepared_and_know_the_script(tmp_path):
-    """mmengine's launcher sets the start method to spawn: workers then import the script anew."""
+def test_spawned_workers_import_the_package_and_know_the_script(tmp_path):
+    """mmengine's launcher sets the start method to spawn: workers import the script again."""
     (tmp_path / 'script.py').write_text(
         'import multiprocessing as mp\n'
         'from mmcv import ops\n'
@@ -130,7 +78,7 @@ def test_spawned_workers_are_prepared_and_know_the_script(tmp_path):
 
 
 @pytest.mark.parametrize('arguments', [[], ['-h']])
-def test_run_without_a_script_says_how(arguments):
+def test_run_without_a_script_prints_its_usage(arguments):
     with pytest.raises(SystemExit, match=r'usage: python -m mmdet_kpheads\.run'):
         run.main(arguments)
 
@@ -140,7 +88,16 @@ def test_run_names_a_missing_script():
         run.main(['tools/trian.py', 'config.py'])
 
 
-def test_stand_in_is_not_used_where_ops_are_compiled():
+def test_the_fallback_is_not_used_if_ops_are_compiled():
     code = 'import mmdet_kpheads, sys; print(type(sys.modules["mmcv._ext"]).__name__)'
     used = call('-c', code).stdout.strip()
     assert (used == StandIn.__name__) == isinstance(sys.modules[mmcv_ext.NAME], StandIn)
+
+
+def test_run_with_a_broken_stack_explains_it(tmp_path):
+    (tmp_path / 'script.py').write_text('print("never")\n')
+    seen = call('-m', 'mmdet_kpheads.run', tmp_path / 'script.py', path=broken_stack(tmp_path))
+    assert seen.returncode == 1
+    assert seen.stdout == ''
+    assert seen.stderr.startswith('error: mmdet_kpheads cannot be used:\n- mmdet is missing')
+    assert 'Traceback' not in seen.stderr

@@ -1,0 +1,8 @@
+"""``python -m mmdet_kpheads``: the command ``mmdet-kpheads``."""
+
+import sys
+
+from .cli.subcommands import main
+
+if __name__ == '__main__':
+    sys.exit(main())
