@@ -27,6 +27,7 @@ from ..functional.topk import best_of
 BLOCK_CELLS = 1 << 19  # 2 MiB of float32, the fastest of 2^14 .. 2^20 on two cores
 LOG1P_LIMIT = 4.0  # above it softplus(z) = -log1p(-sigmoid(z)) loses more than 1e-6: sigmoid(z) is too close to 1
 NEAR_ONE = 0.9  # above it the difference 1 - q loses more than 1e-6
+EXACT_FLOATS = 1 << 24  # whole numbers up to here are exact in float32
 ROWS_PER_PEAK = 8  # rows searched per wanted peak: a peak raises the rows beside it too
 
 
@@ -82,8 +83,7 @@ def gaussian_focal_sum(
     factor: Tensor | float = 1.0,
 ) -> Tensor:
     """First every cell counts as background, then the few cells under a Gaussian are corrected."""
-    index, value = nonzero_gaussians(target) if isinstance(target, Gaussians) else nonzero_cells(target)
-    total: Tensor = _FocalSum.apply(logits, index, value, weight, alpha, gamma, pos_weight, neg_weight, float(factor))
+    total: Tensor = _FocalSum.apply(logits, target, weight, alpha, gamma, pos_weight, neg_weight, float(factor))
     return total
 
 
@@ -94,8 +94,7 @@ class _FocalSum(torch.autograd.Function):
     def forward(
         ctx: Any,
         logits: Tensor,
-        index: Tensor,
-        value: Tensor,
+        target: Tensor | Gaussians,
         weight: Tensor | None,
         alpha: float,
         gamma: float,
@@ -105,16 +104,14 @@ class _FocalSum(torch.autograd.Function):
     ) -> Tensor:
         wants_gradient = ctx.needs_input_grad[0]
         dtype = widened(logits[:0]).dtype
-        gradient = torch.empty(logits.shape, dtype=dtype) if wants_gradient else None
-        scratch = Scratch(3)
+        gradient = torch.empty(logits.shape, dtype=dtype)
+        index, value = _nonzero(target, gradient)
+        scratch = Scratch(2)
         total = torch.zeros((), dtype=dtype)
         for block in blocks(logits.shape):
-            z = widened(logits[block])
-            slope, *free = scratch.like(z)
-            if gradient is not None:
-                slope = gradient[block]
             block_weight = None if weight is None else weight.expand(logits.shape)[block]
-            total += _background(z, alpha, neg_weight * factor, block_weight, slope, free)
+            z, slope = widened(logits[block]), gradient[block]
+            total += _background(z, alpha, neg_weight * factor, block_weight, slope, scratch.like(z))
 
         cell_weight = None if weight is None else weight.expand(logits.shape).take(index).to(dtype)
         z, value = logits.take(index).to(dtype).requires_grad_(wants_gradient), value.to(dtype)
@@ -122,7 +119,7 @@ class _FocalSum(torch.autograd.Function):
         background = gaussian_focal_loss(z.detach(), torch.zeros_like(value), cell_weight, *options).sum() * factor
         with torch.enable_grad():
             corrected = gaussian_focal_loss(z, value, cell_weight, *options).sum() * factor
-        if gradient is not None:
+        if wants_gradient:
             (slope,) = torch.autograd.grad(corrected, z)
             gradient.view(-1).scatter_(0, index, slope)
             ctx.save_for_backward(gradient)
@@ -133,7 +130,7 @@ class _FocalSum(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         refuse_second_derivative()
         (gradient,) = ctx.saved_tensors
-        return _scaled(gradient, grads[0], ctx.dtype), *[None] * 8
+        return _scaled(gradient, grads[0], ctx.dtype), *[None] * 7
 
 
 def _background(
@@ -157,27 +154,34 @@ def _background(
     return -minus_r.sum()
 
 
-def nonzero_gaussians(gaussians: Gaussians) -> tuple[Tensor, Tensor]:
-    """Flat indices (U,) of the cells under a Gaussian, each once, and their values (U,)."""
+def _nonzero(target: Tensor | Gaussians, scratch: Tensor) -> tuple[Tensor, Tensor]:
+    """Flat indices (U,) of the cells where a target is not 0, each once, and their values (U,)."""
+    if isinstance(target, Gaussians):
+        return nonzero_gaussians(target, scratch)
+    flat = target.reshape(-1)
+    index = flat.nonzero()[:, 0]
+    return index, flat[index]
+
+
+def nonzero_gaussians(gaussians: Gaussians, scratch: Tensor) -> tuple[Tensor, Tensor]:
+    """Flat indices (U,) of the cells under a Gaussian, each once, and their values (U,).
+
+    Args:
+        gaussians: The heat maps.
+        scratch: Float map of their size, whose content is lost. Only the cells under a Gaussian are touched.
+    """
     parts = []
     for index, value in windows(_tight(gaussians)):
         drawn = value.nonzero()[:, 0]
         parts.append((index.index_select(0, drawn), value.index_select(0, drawn)))
     index, value = (torch.cat(part) for part in zip(*parts, strict=True))
-    cells = math.prod(gaussians.shape)
-    heatmap = torch.empty(cells)  # not zeros: only the cells under a Gaussian are touched
+    heatmap, value = scratch.view(-1), value.to(scratch.dtype)
     value = heatmap.index_fill_(0, index, 0).scatter_reduce_(0, index, value, 'amax').index_select(0, index)
-    number = torch.arange(len(index), dtype=torch.int32)
-    last = torch.empty(cells, dtype=torch.int32).scatter_(0, index, number)  # of windows that share a cell one is last
+    last = heatmap if len(index) <= EXACT_FLOATS else torch.empty(heatmap.shape, dtype=torch.int64)
+    number = torch.arange(len(index), dtype=last.dtype)
+    last.scatter_(0, index, number)  # of the windows that share a cell one is the last
     once = (last.index_select(0, index) == number).nonzero()[:, 0]
     return index.index_select(0, once), value.index_select(0, once)
-
-
-def nonzero_cells(heatmap: Tensor) -> tuple[Tensor, Tensor]:
-    """Flat indices and values of the cells that are not 0."""
-    flat = heatmap.reshape(-1)
-    index = flat.nonzero()[:, 0]
-    return index, flat[index]
 
 
 def draw_gaussians(gaussians: Gaussians) -> Tensor:

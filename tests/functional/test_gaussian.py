@@ -3,7 +3,7 @@ import torch
 
 from mmdet_kpheads.backends import version_of
 from mmdet_kpheads.functional.gaussian import Gaussians, draw, gaussian_radius, largest_radius
-from mmdet_kpheads.kernels.cpu import nonzero_cells, nonzero_gaussians
+from mmdet_kpheads.kernels.cpu import nonzero_gaussians
 from tests.reference import center as reference
 
 
@@ -76,14 +76,16 @@ def test_drawing_in_parts_changes_nothing(monkeypatch):
     whole = draw(gaussians)
     monkeypatch.setattr('mmdet_kpheads.functional.gaussian.WINDOW_CELLS_AT_ONCE', 500)
     assert torch.equal(draw(gaussians), whole)
-    index, value = nonzero_gaussians(gaussians)
+    index, value = nonzero_gaussians(gaussians, torch.full(gaussians.shape, torch.nan))
     assert torch.equal(torch.zeros(whole.numel()).scatter(0, index, value).view_as(whole), whole)
 
 
 def test_sparse_cells_are_those_of_the_drawn_map_each_once():
     gaussians = many_gaussians()
-    index, value = nonzero_gaussians(gaussians)
-    expected_index, expected_value = nonzero_cells(draw(gaussians))
+    index, value = nonzero_gaussians(gaussians, torch.full(gaussians.shape, torch.nan))
+    heatmap = draw(gaussians).flatten()
+    expected_index = heatmap.nonzero()[:, 0]
+    expected_value = heatmap[expected_index]
     order = index.argsort()
     assert torch.equal(index[order], expected_index)
     assert torch.equal(value[order], expected_value)
@@ -92,5 +94,5 @@ def test_sparse_cells_are_those_of_the_drawn_map_each_once():
 def test_no_boxes_give_no_cells():
     none = torch.zeros(2, 0, dtype=torch.int64)
     gaussians = Gaussians(torch.Size((2, 3, 4, 4)), none[..., None].expand(2, 0, 2), none, none, none.bool(), 3)
-    assert len(nonzero_gaussians(gaussians)[0]) == 0
+    assert len(nonzero_gaussians(gaussians, torch.full(gaussians.shape, torch.nan))[0]) == 0
     assert not draw(gaussians).any()
