@@ -365,21 +365,27 @@ def _scaled(gradient: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def top_peaks(heatmap: Tensor, k: int, kernel: int, valid_cells: Tensor | None = None) -> Peaks:
-    """From the rows of highest maximum alone, unless another row might hold one of the best peaks."""
+    """From the rows of highest maximum alone; from the whole map of an image whose other rows might hold a peak too."""
     check_kernel(kernel)
-    return _peaks_of_best_rows(heatmap, k, kernel, valid_cells) or top_peaks_of_map(heatmap, k, kernel, valid_cells)
+    if ROWS_PER_PEAK * k >= heatmap.shape[1] * heatmap.shape[2] or not len(heatmap):
+        return top_peaks_of_map(heatmap, k, kernel, valid_cells)
+    peaks, is_clear = _peaks_of_best_rows(heatmap, k, kernel, valid_cells)
+    for image in (~is_clear).nonzero()[:, 0].tolist():
+        own = slice(image, image + 1)
+        found = top_peaks_of_map(heatmap[own], k, kernel, None if valid_cells is None else valid_cells[own])
+        for values, of_image in zip(peaks, found, strict=True):
+            values[own] = of_image
+    return peaks
 
 
-def _peaks_of_best_rows(heatmap: Tensor, k: int, kernel: int, valid_cells: Tensor | None) -> Peaks | None:
+def _peaks_of_best_rows(heatmap: Tensor, k: int, kernel: int, valid_cells: Tensor | None) -> tuple[Peaks, Tensor]:
+    """The best peaks of the best rows, and whether every other row is below them, (B,) bool."""
     batch, classes, height, width = heatmap.shape
-    num_rows = ROWS_PER_PEAK * k
-    if num_rows >= classes * height or not batch:
-        return None
     row_max = torch.empty(batch, classes, height)
     for block in blocks(heatmap.shape):
         part = masked(heatmap[block], None if valid_cells is None else valid_cells[block[0]])
         row_max[block] = part.amax(-1)
-    highest, rows = row_max.flatten(1).topk(num_rows + 1)  # (B, R + 1)
+    highest, rows = row_max.flatten(1).topk(ROWS_PER_PEAK * k + 1)  # (B, R + 1)
     rows = rows[:, :-1]
     near = torch.arange(kernel) - kernel // 2
     y = rows[..., None] % height + near  # (B, R, kernel)
@@ -393,9 +399,7 @@ def _peaks_of_best_rows(heatmap: Tensor, k: int, kernel: int, valid_cells: Tenso
     scores = window[:, :, kernel // 2].masked_fill(~peak[:, :, 0], -torch.inf)  # (B, R, W)
     index = rows[..., None] * width + torch.arange(width)  # (B, R, W) in (C, H, W)
     logits, index = best_of(scores.flatten(1), index.flatten(1), k)
-    if not bool((logits[:, -1] > highest[:, -1]).all()):
-        return None
-    return Peaks(logits, index // (height * width), index % (height * width))
+    return Peaks(logits, index // (height * width), index % (height * width)), logits[:, -1] > highest[:, -1]
 
 
 def soft_nms_batch(boxes: Tensor, scores: Tensor, labels: Tensor, rounds: int, **options: Any) -> tuple[Tensor, Tensor]:

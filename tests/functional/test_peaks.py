@@ -108,8 +108,18 @@ def test_the_best_rows_hold_the_best_peaks(levels, masked, k, kernel):
         assert torch.equal(found, wanted)
 
 
-def test_the_fast_way_is_taken_where_peaks_are_clear_and_left_where_they_are_not():
-    assert _peaks_of_best_rows(blobs(), 4, 3, None) is not None
-    assert _peaks_of_best_rows(torch.zeros(1, 3, 64, 64), 4, 3, None) is None  # one peak a class, all rows equal
-    assert _peaks_of_best_rows(torch.full((1, 3, 64, 64), torch.nan), 4, 3, None) is None
-    assert _peaks_of_best_rows(torch.randn(1, 1, 4, 4), 4, 3, None) is None  # fewer rows than it would look at
+def test_the_best_rows_suffice_where_peaks_are_clear_and_not_where_they_are_not():
+    def is_clear(heat):
+        return _peaks_of_best_rows(heat, 4, 3, None)[1].tolist()
+
+    assert is_clear(blobs()) == [True, True]
+    assert is_clear(torch.zeros(1, 3, 64, 64)) == [False]  # one peak per class, all rows equal
+    assert is_clear(torch.full((1, 3, 64, 64), torch.nan)) == [False]
+
+
+def test_an_image_that_is_not_clear_leaves_the_others_alone():
+    heat = blobs(batch=3)
+    heat[1] = 0
+    find = version_of(top_peaks, heat, 'cpu')
+    for found, wanted in zip(find(heat, 4, 3), top_peaks(heat, 4, 3), strict=True):
+        assert torch.equal(found, wanted)
