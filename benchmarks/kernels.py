@@ -9,7 +9,7 @@ from torch import Tensor
 import mmdet_kpheads  # noqa: F401  (makes mmcv.ops importable before mmdet is)
 from mmdet_kpheads.backends import version_of
 from mmdet_kpheads.functional.assignment import best_iou
-from mmdet_kpheads.functional.gaussian import draw
+from mmdet_kpheads.functional.gaussian import Gaussians, draw
 from mmdet_kpheads.functional.gaussian_focal import gaussian_focal_sum
 from mmdet_kpheads.functional.giou import giou_loss
 from mmdet_kpheads.functional.joint_focal import SparseWeight, joint_focal_sum
@@ -56,12 +56,10 @@ def rows(device: torch.device) -> Iterator[dict[str, Any]]:
     torch.manual_seed(0)
     scene = centernet_scene(IMAGES, BOXES, device)
     heat = scene.maps[0][0]
-    truth = GroundTruth.from_instances(scene.truth, scene.metas, CLASSES, 'benchmark')
-    input_size = scene.metas[0]['batch_input_shape']
-    targets = center_targets(truth, MapGeometry((heat.shape[2], heat.shape[3]), input_size, truth.extent_px), CLASSES)
     size = f'{IMAGES} x {CLASSES} x {heat.shape[2]} x {heat.shape[3]}, {BOXES} boxes'
-    yield row(gaussian_focal_sum, size, (heat, targets.gaussians), device)
-    yield _drawing(targets.gaussians, size, device)
+    yield row(gaussian_focal_sum, size, (heat, gaussians_of(IMAGES, BOXES, device)), device)
+    for number, boxes in ((IMAGES, BOXES), (4, 100)):
+        yield _drawing(number, boxes, device)
     yield row(top_peaks, size, (heat.detach(), 100, 3), device)
 
     class_logits, _, objectness = (
@@ -80,8 +78,20 @@ def rows(device: torch.device) -> Iterator[dict[str, Any]]:
     yield from suppression_rows(device)
 
 
-def _drawing(gaussians: Any, size: str, device: torch.device) -> dict[str, Any]:
+def gaussians_of(images: int, boxes: int, device: torch.device) -> Gaussians:
+    """Of the boxes of a CenterNet scene."""
+    scene = centernet_scene(images, boxes, device)
+    heat = scene.maps[0][0]
+    truth = GroundTruth.from_instances(scene.truth, scene.metas, CLASSES, 'benchmark')
+    input_size = scene.metas[0]['batch_input_shape']
+    geometry = MapGeometry((heat.shape[2], heat.shape[3]), input_size, truth.extent_px)
+    return center_targets(truth, geometry, CLASSES).gaussians
+
+
+def _drawing(images: int, boxes: int, device: torch.device) -> dict[str, Any]:
+    gaussians = gaussians_of(images, boxes, device)
     fast = version_of(draw, gaussians.cells)
+    size = f'{" x ".join(str(side) for side in gaussians.shape)}, {boxes} boxes'
     return compared('draw', size, lambda: fast(gaussians), lambda: draw(gaussians), device, note=NOTE)
 
 
