@@ -21,11 +21,11 @@ test-fast: $(INSTALLED)
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
 
-# Each head learns eight images by heart: AP50 above 0.95.
+# Each head overfits eight images: AP50 above 0.95.
 test-overfit: $(INSTALLED)
 	$(BIN)/python -m pytest -m overfit
 
-# What needs a CUDA device; without one it is skipped.
+# Tests that need a CUDA device; skipped without one.
 test-gpu: $(INSTALLED)
 	$(BIN)/python -m pytest -m cuda
 
@@ -36,16 +36,17 @@ format: $(INSTALLED)
 check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/mypy
 
-# The CPU part in at most ten minutes; the same on a GPU: make bench BENCH="--device cuda".
+# The CPU part takes about ten minutes. On a GPU: make bench BENCH="--device cuda".
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks $(BENCH)
 
 clean:
 	rm -rf $(VENV) demo_output build *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-# torch first: mmcv is built as pure Python only where its build does not see torch, and the rest depends on torch.
+# torch first, since the rest depends on it; mmcv builds as pure Python because its isolated build does not see torch.
 $(INSTALLED): pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet torch==$(TORCH)
