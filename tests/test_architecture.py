@@ -81,12 +81,14 @@ def test_own_gradients_keep_tensors_with_save_for_backward_alone():
                 assert node.attr in plain, f'{path}: ctx.{node.attr}'
 
 
+def length(node):
+    return node.end_lineno - node.lineno + 1
+
+
 def test_functions_are_short():
     """At most 50 lines of code; constructors keep mmdet's signatures and are not counted."""
     for path in modules():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef) and node.name != '__init__':
-                lines = node.end_lineno - node.lineno + 1
-                if ast.get_docstring(node):
-                    lines -= node.body[0].end_lineno - node.body[0].lineno + 1
+                lines = length(node) - (length(node.body[0]) if ast.get_docstring(node) else 0)
                 assert lines <= 50, f'{path}:{node.lineno} {node.name}: {lines}'

@@ -3,6 +3,8 @@
 The padding holds confident background and arbitrary other maps. What a network predicts there is its own affair.
 """
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch.nn.functional import pad
@@ -15,7 +17,7 @@ CLASSES = 3
 BACKGROUND = -60.0  # a logit whose loss is 0 in float32
 STEP = 32  # of input sizes in pixels: the largest stride
 EMBEDDING = dict(type='AssociativeEmbeddingLoss')
-HEADS = {
+HEADS: dict[str, tuple[Callable, tuple[int, ...]]] = {
     'centernet': (lambda **o: CenterNetHead(4, 4, CLASSES, loss_bbox=dict(type='GIoULoss'), **o), (4,)),
     'cornernet': (lambda **o: CornerNetHead(CLASSES, 4, 1, loss_embedding=EMBEDDING, **o), (4,)),
     'autoassign': (lambda **o: AutoAssignHead(CLASSES, 32, force_topk=True, strides=(8, 16, 32), **o), (8, 16, 32)),
@@ -58,7 +60,7 @@ def maps_of(name, size, seed):
 def padded(name, maps, wide):
     """The same maps under a larger input."""
     logits = {'centernet': (0,), 'cornernet': (0, 1), 'autoassign': (0, 2)}[name]
-    found = []
+    found: list[list[torch.Tensor]] = []
     for number, levels in enumerate(maps):
         found.append([])
         for level, stride in zip(levels, HEADS[name][1], strict=True):
