@@ -8,7 +8,7 @@ from torch import Tensor
 
 import mmdet_kpheads  # noqa: F401  (makes mmcv.ops importable before mmdet is)
 from mmdet_kpheads.backends import version_of
-from mmdet_kpheads.functional.assignment import best_iou
+from mmdet_kpheads.functional.autoassign import best_iou
 from mmdet_kpheads.functional.gaussian import Gaussians, draw
 from mmdet_kpheads.functional.gaussian_focal import gaussian_focal_sum
 from mmdet_kpheads.functional.giou import giou_loss

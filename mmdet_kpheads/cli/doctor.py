@@ -7,7 +7,7 @@ import torch
 
 from .. import compat
 from ..compat import mmcv_ext, stack
-from ..ops.backend import torchvision_ops
+from ..ops.torchvision_kernels import torchvision_ops
 from .subcommands import make_parser
 
 BY_TORCHVISION = ('nms', 'deform_conv', 'roi_align')  # avg pooling and offset 0

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..data.visualization import FONT, FONT_SCALE, GROUND_TRUTH_COLOR, blend, colors, draw_boxes, montage, side_by_side
 from ..errors import InputError
-from ..functional.assignment import log_center_prior, precision_of
+from ..functional.autoassign import log_center_prior, precision_of
 from ..heads import AutoAssignHead, CenterPrior
 from . import arguments
 from .subcommands import make_parser

@@ -1,5 +1,5 @@
 """Converts checkpoints of other repositories."""
 
-from .conversion import Converted, convert
+from .renaming import Converted, convert
 
 __all__ = ['Converted', 'convert']

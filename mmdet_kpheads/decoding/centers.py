@@ -3,9 +3,7 @@
 Shape legend: B images, C classes, H x W cells, K peaks.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,25 +13,7 @@ from ..functional.boxes import clip_boxes, has_area
 from ..functional.peaks import gather_cells, top_peaks
 from ..structures import Detections, MapGeometry
 from ..structures.geometry import cells_to_xy
-
-
-@dataclass(frozen=True)
-class CenterDecoding:
-    """The ``test_cfg`` of CenterNetHead, with mmdet's values.
-
-    Args:
-        topk: Centers per image.
-        local_maximum_kernel: Width of the peak window in cells, odd.
-        max_per_img: Boxes per image at most; all if not positive.
-        score_thr: Boxes need a score above it; at 0 all pass.
-        nms: mmcv's NMS options; None for no NMS.
-    """
-
-    topk: int = 100
-    local_maximum_kernel: int = 3
-    max_per_img: int = 100
-    score_thr: float = 0.0
-    nms: Mapping[str, Any] | None = None
+from .options import CenterDecoding
 
 
 class CenterMaps(NamedTuple):
@@ -45,7 +25,7 @@ class CenterMaps(NamedTuple):
 
 
 def decode_centers(
-    maps: CenterMaps, geometry: MapGeometry, options: CenterDecoding = CenterDecoding(), backend: str = 'auto'
+    maps: CenterMaps, geometry: MapGeometry, options: CenterDecoding, backend: str = 'auto'
 ) -> Detections:
     """Boxes of a whole batch at once.
 

@@ -3,9 +3,7 @@
 Shape legend: B images, C classes, H x W cells, K corners of each kind, D embedding channels, M boxes.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,29 +15,7 @@ from ..functional.peaks import Peaks, gather_cells, top_peaks
 from ..functional.topk import top_cells
 from ..structures import Detections, MapGeometry
 from ..structures.geometry import cells_to_xy
-
-
-@dataclass(frozen=True)
-class CornerDecoding:
-    """The ``test_cfg`` of CornerNetHead, with mmdet's values.
-
-    Args:
-        corner_topk: Corners of each kind per image.
-        local_maximum_kernel: Width of the peak window in cells, odd.
-        distance_threshold: Tags at most this far apart are paired.
-        num_dets: Pairs per image before NMS.
-        score_thr: Boxes need a score above it; at 0 all pass.
-        max_per_img: Boxes per image at most; all if not positive.
-        nms: mmcv's NMS options; None for no NMS.
-    """
-
-    corner_topk: int = 100
-    local_maximum_kernel: int = 3
-    distance_threshold: float = 0.5
-    num_dets: int = 1000
-    score_thr: float = 0.0
-    max_per_img: int = 100
-    nms: Mapping[str, Any] | None = None
+from .options import CornerDecoding
 
 
 class CornerMaps(NamedTuple):
@@ -54,7 +30,7 @@ def decode_corners(
     top_left: CornerMaps,
     bottom_right: CornerMaps,
     geometry: MapGeometry,
-    options: CornerDecoding = CornerDecoding(),
+    options: CornerDecoding,
     distance: str = 'l1',
     backend: str = 'auto',
 ) -> Detections:

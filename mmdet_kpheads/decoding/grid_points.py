@@ -4,9 +4,8 @@ Shape legend: B images, C classes, H x W cells of a level, M boxes.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,25 +14,7 @@ from ..functional.boxes import clip_boxes, has_area
 from ..functional.peaks import gather_cells
 from ..functional.topk import top_cells
 from ..structures import Detections, GridPyramid
-
-
-@dataclass(frozen=True)
-class GridDecoding:
-    """The ``test_cfg`` of AutoAssignHead, with the values of mmdet's config.
-
-    Args:
-        nms_pre: Boxes per level at most; all if not positive.
-        min_bbox_size: Boxes need a longer width and height than this, in pixels of the result.
-        score_thr: A class probability must be above it.
-        nms: mmcv's NMS options; None for no NMS.
-        max_per_img: Boxes per image at most; all if not positive.
-    """
-
-    nms_pre: int = 1000
-    min_bbox_size: float = 0
-    score_thr: float = 0.05
-    nms: Mapping[str, Any] | None = field(default_factory=lambda: {'type': 'nms', 'iou_threshold': 0.6})
-    max_per_img: int = 100
+from .options import GridDecoding
 
 
 class GridMaps(NamedTuple):

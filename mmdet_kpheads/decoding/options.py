@@ -1,9 +1,71 @@
-"""Reading a decoder's options from a ``test_cfg``."""
+"""The options of each decoder, with their defaults, and how a head reads them from its ``test_cfg``."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 Options = TypeVar('Options')
+
+
+@dataclass(frozen=True)
+class CenterDecoding:
+    """The ``test_cfg`` of CenterNetHead, with mmdet's values.
+
+    Args:
+        topk: Centers per image.
+        local_maximum_kernel: Width of the peak window in cells, odd.
+        max_per_img: Boxes per image at most; all if not positive.
+        score_thr: Boxes need a score above it; at 0 all pass.
+        nms: mmcv's NMS options; None for no NMS.
+    """
+
+    topk: int = 100
+    local_maximum_kernel: int = 3
+    max_per_img: int = 100
+    score_thr: float = 0.0
+    nms: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class CornerDecoding:
+    """The ``test_cfg`` of CornerNetHead, with mmdet's values.
+
+    Args:
+        corner_topk: Corners of each kind per image.
+        local_maximum_kernel: Width of the peak window in cells, odd.
+        distance_threshold: Tags at most this far apart are paired.
+        num_dets: Pairs per image before NMS.
+        score_thr: Boxes need a score above it; at 0 all pass.
+        max_per_img: Boxes per image at most; all if not positive.
+        nms: mmcv's NMS options; None for no NMS.
+    """
+
+    corner_topk: int = 100
+    local_maximum_kernel: int = 3
+    distance_threshold: float = 0.5
+    num_dets: int = 1000
+    score_thr: float = 0.0
+    max_per_img: int = 100
+    nms: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class GridDecoding:
+    """The ``test_cfg`` of AutoAssignHead, with the values of mmdet's config.
+
+    Args:
+        nms_pre: Boxes per level at most; all if not positive.
+        min_bbox_size: Boxes need a longer width and height than this, in pixels of the result.
+        score_thr: A class probability must be above it.
+        nms: mmcv's NMS options; None for no NMS.
+        max_per_img: Boxes per image at most; all if not positive.
+    """
+
+    nms_pre: int = 1000
+    min_bbox_size: float = 0
+    score_thr: float = 0.05
+    nms: Mapping[str, Any] | None = field(default_factory=lambda: {'type': 'nms', 'iou_threshold': 0.6})
+    max_per_img: int = 100
 
 
 def read_options(kind: type[Options], cfg: Mapping[str, Any], owner: str) -> Options:

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from ..backends import check_backend
-from ..decoding.grid_points import GridDecoding, GridMaps, decode_grid_points
-from ..decoding.options import read_options
+from ..decoding.grid_points import GridMaps, decode_grid_points
+from ..decoding.options import GridDecoding, read_options
 from ..losses.autoassign_loss import AutoAssignLoss, GridPredictions, assignment_batch, positive_weights
 from ..losses.build import BOX_LOSS, build_loss
 from ..registry import MODELS
@@ -75,7 +75,7 @@ class AutoAssignHead(AnchorFreeHead):
         center_loss_weight: Weight of ``loss_center``.
         loss_bbox: An IoU loss; the published config has GIoU with weight 5.
         norm_cfg: Normalization in the towers.
-        test_cfg: Options of :class:`~mmdet_kpheads.decoding.grid_points.GridDecoding`. It stays the caller's object: a
+        test_cfg: Options of :class:`~mmdet_kpheads.decoding.options.GridDecoding`. It stays the caller's object: a
             change after the build takes effect.
         init_cfg: mmengine's initialization config.
         distance_activation: ``'relu'`` as published; ``'softplus'`` or ``'exp'`` keep a gradient where relu has none.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..functional.assignment import columns, log_center_prior, precision_of
+from ..functional.autoassign import columns, log_center_prior, precision_of
 from ..registry import MODELS
 
 STRIDES = (8, 16, 32, 64, 128)

@@ -11,8 +11,9 @@ from mmengine.model import bias_init_with_prob, normal_init
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from ..decoding.centers import CenterDecoding, CenterMaps, decode_centers, of_class
+from ..decoding.centers import CenterMaps, decode_centers, of_class
 from ..decoding.flip import average_flipped_heat, average_flipped_offset, average_flipped_size
+from ..decoding.options import CenterDecoding
 from ..functional.peaks import gather_cells
 from ..losses.build import BOX_LOSS, ELEMENT_LOSS, HEATMAP_LOSS, build_loss
 from ..losses.normalizer import normalizer
@@ -48,7 +49,7 @@ class CenterNetHead(HeatmapHead):
         loss_wh: Loss of the size in cells (of its logarithm with ``size_encoding='log'``); None for none.
         loss_offset: Loss of the offset in cells.
         train_cfg: Accepted for SingleStageDetector, not read.
-        test_cfg: Options of :class:`~mmdet_kpheads.decoding.centers.CenterDecoding`.
+        test_cfg: Options of :class:`~mmdet_kpheads.decoding.options.CenterDecoding`.
         init_cfg: mmengine's initialization config.
         loss_bbox: An IoU loss of mmdet on the decoded boxes, beside or in place of ``loss_wh``.
         size_encoding: ``'linear'``, or ``'log'``: the branch predicts log sizes, which are positive by construction.

@@ -12,7 +12,8 @@ from mmengine.model import bias_init_with_prob
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from ..decoding.corners import CornerDecoding, CornerMaps, decode_corners
+from ..decoding.corners import CornerMaps, decode_corners
+from ..decoding.options import CornerDecoding
 from ..functional.embedding import gather_tags, pairing_report
 from ..losses.build import ELEMENT_LOSS, GROUPING_LOSS, HEATMAP_LOSS, build_loss
 from ..losses.normalizer import normalizer
@@ -62,7 +63,7 @@ class CornerNetHead(HeatmapHead):
         num_feat_levels: Feature maps that are supervised (stacks of an Hourglass); prediction uses the last.
         corner_emb_channels: D; with 0 corners are paired by class and geometry alone.
         train_cfg: Accepted for SingleStageDetector, not read.
-        test_cfg: Options of :class:`~mmdet_kpheads.decoding.corners.CornerDecoding`.
+        test_cfg: Options of :class:`~mmdet_kpheads.decoding.options.CornerDecoding`.
         loss_heatmap: Heat-map loss that takes logits.
         loss_embedding: Grouping loss, called with tags (B, N, 2, D) and mask (B, N); None for none.
         loss_offset: Loss of the corner offset in cells.

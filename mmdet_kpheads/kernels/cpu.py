@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import ops
-from ..functional.assignment import MIN_UNION_PX2
+from ..functional.autoassign import MIN_UNION_PX2
 from ..functional.distances import widened
 from ..functional.gaussian import Gaussians, draw, windows
 from ..functional.gaussian_focal import gaussian_focal_loss

@@ -13,7 +13,7 @@ from torch.nn.functional import logsigmoid, pad
 from torch.utils.checkpoint import checkpoint
 
 from ..backends import version_of
-from ..functional.assignment import (
+from ..functional.autoassign import (
     CONFIDENCE_SCALE,
     ObjectRanges,
     ObjectSums,

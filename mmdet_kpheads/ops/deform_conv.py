@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .backend import full_precision, torchvision_ops
+from .torchvision_kernels import full_precision, torchvision_ops
 
 Pair = int | tuple[int, int]
 

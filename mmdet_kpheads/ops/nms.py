@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from .backend import torchvision_ops
 from .overlaps import checked, overlaps
+from .torchvision_kernels import torchvision_ops
 
 BLOCK = 256  # boxes settled at a time: 256 x 256 overlaps are cheap, and the rest shrinks between blocks
 

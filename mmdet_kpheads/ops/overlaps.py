@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .backend import full_precision
+from .torchvision_kernels import full_precision
 
 
 def checked(boxes: Tensor, scores: Tensor, offset: int) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..functional.boxes import clip_boxes, has_area
+from ..functional.precedence import smaller_first
 from .geometry import Meta, image_size, to_device
 
 MIN_ROWS = 3  # a maximum over boxes exists, and no size (N, N - 1) is 0 or 1, which torch.compile specializes on
@@ -101,9 +102,13 @@ class GroundTruth(NamedTuple):
         usable = has_area(clipped) & padded.isfinite().all(-1)
         valid = present & ~ignore & ~bad_label & usable
         ignores, ignores_valid = _pad(ignore_boxes) if ignore_boxes is not None else (padded[:, :0], present[:, :0])
-        kept = _canonical(torch.where(valid[..., None], clipped, 0), torch.where(valid, label, 0), valid)
+        order = smaller_first(clipped, label, valid)
+        valid = valid.gather(1, order)
+        kept_boxes = clipped.gather(1, order[..., None].expand(-1, -1, 4))
         return cls(
-            *kept,
+            boxes=torch.where(valid[..., None], kept_boxes, 0),
+            labels=torch.where(valid, label.gather(1, order), 0),
+            valid=valid,
             ignore_boxes=torch.cat((ignores, padded), 1),
             ignore_valid=torch.cat((ignores_valid, ignore), 1),
             extent_px=extent,
@@ -146,13 +151,3 @@ def _pad(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     flat = torch.cat([*rows, rows[0].new_zeros(1, *rows[0].shape[1:])])
     device = flat.device
     return flat[to_device(index, device)], to_device(present, device)
-
-
-def _canonical(boxes: Tensor, labels: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Sort the boxes of each image by area, x1, y1, x2 and label; invalid ones last."""
-    width, height = (boxes[..., 2:] - boxes[..., :2]).unbind(-1)
-    area = torch.where(valid, width * height, torch.inf)
-    order = torch.arange(boxes.shape[1], device=boxes.device).expand(boxes.shape[:2])
-    for key in (labels, boxes[..., 2], boxes[..., 1], boxes[..., 0], area):  # the last sort decides first
-        order = order.gather(1, key.gather(1, order).argsort(dim=1, stable=True))
-    return boxes.gather(1, order[..., None].expand(-1, -1, 4)), labels.gather(1, order), valid.gather(1, order)

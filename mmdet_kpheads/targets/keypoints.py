@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from ..backends import version_of
-from ..functional.first_of_each import first_of_each
 from ..functional.gaussian import (
     DEFAULT_MIN_OVERLAP,
     Gaussians,
@@ -21,6 +20,7 @@ from ..functional.gaussian import (
     gaussian_radius,
     largest_radius,
 )
+from ..functional.precedence import first_of_each
 from ..structures import GroundTruth, MapGeometry
 
 

@@ -1,7 +1,8 @@
 import torch
 
-from mmdet_kpheads.decoding.centers import CenterDecoding, CenterMaps, decode_centers
+from mmdet_kpheads.decoding.centers import CenterMaps, decode_centers
 from mmdet_kpheads.decoding.flip import average_flipped_heat, average_flipped_offset
+from mmdet_kpheads.decoding.options import CenterDecoding
 from mmdet_kpheads.structures import GroundTruth, MapGeometry
 from mmdet_kpheads.targets.keypoints import center_target_maps, center_targets
 from tests.scenes import metas, well_formed

@@ -13,9 +13,7 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 from mmdet_kpheads.compat.config_bases import configs_root
-from mmdet_kpheads.decoding.centers import CenterDecoding
-from mmdet_kpheads.decoding.corners import CornerDecoding
-from mmdet_kpheads.decoding.grid_points import GridDecoding
+from mmdet_kpheads.decoding.options import CenterDecoding, CornerDecoding, GridDecoding
 from mmdet_kpheads.heads import AutoAssignHead, CenterNetHead, CornerNetHead
 from mmdet_kpheads.heads.heatmap_head import HeatmapOptions
 from tests.scenes import metas, well_formed

@@ -1,6 +1,6 @@
 import torch
 
-from mmdet_kpheads.functional.first_of_each import first_of_each
+from mmdet_kpheads.functional.precedence import first_of_each
 
 
 def test_marks_the_first_valid_of_each_key():

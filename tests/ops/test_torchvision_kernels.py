@@ -4,7 +4,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from mmdet_kpheads.ops import backend, deform_conv2d, nms, roi_align
+from mmdet_kpheads.ops import deform_conv2d, nms, roi_align, torchvision_kernels
 
 
 class Torchvision:
@@ -32,9 +32,9 @@ def kernels(monkeypatch):
     package, ops = ModuleType('torchvision'), Torchvision()
     package.__dict__['ops'] = ops
     monkeypatch.setitem(sys.modules, 'torchvision', package)
-    backend.torchvision_ops.cache_clear()
+    torchvision_kernels.torchvision_ops.cache_clear()
     yield ops
-    backend.torchvision_ops.cache_clear()
+    torchvision_kernels.torchvision_ops.cache_clear()
 
 
 def test_torchvision_is_used_where_its_results_agree(kernels):
@@ -64,13 +64,13 @@ def test_broken_torchvision_is_ignored(kernels, monkeypatch, error):
         raise error('operator torchvision::nms does not exist')
 
     monkeypatch.setattr(kernels, 'nms', fail)
-    assert backend.torchvision_ops('cpu') is None
+    assert torchvision_kernels.torchvision_ops('cpu') is None
     assert nms(torch.tensor([[0.0, 0, 1, 1]]), torch.ones(1), 0.5).tolist() == [0]
 
 
 def test_installed_torchvision_agrees(monkeypatch):
     pytest.importorskip('torchvision')
-    if backend.torchvision_ops('cpu') is None:
+    if torchvision_kernels.torchvision_ops('cpu') is None:
         pytest.skip('torchvision does not match this torch')
     x, weight = torch.randn(2, 4, 6, 5), torch.randn(4, 2, 3, 3)
     offset, mask = torch.randn(2, 36, 6, 5), torch.rand(2, 18, 6, 5)

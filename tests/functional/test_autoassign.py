@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmdet_kpheads.backends import version_of
-from mmdet_kpheads.functional.assignment import (
+from mmdet_kpheads.functional.autoassign import (
     best_iou,
     center_loss,
     columns,
@@ -25,7 +25,7 @@ from tests.reference.autoassign import iou
 @pytest.mark.parametrize('at_once', [1, 30, 1 << 18])
 def test_best_iou_is_the_maximum_over_the_boxes_of_the_image(backend, at_once, monkeypatch):
     monkeypatch.setattr('mmdet_kpheads.kernels.cpu.BLOCK_CELLS', at_once)
-    monkeypatch.setattr('mmdet_kpheads.functional.assignment.OVERLAPS_AT_ONCE', at_once)
+    monkeypatch.setattr('mmdet_kpheads.functional.autoassign.OVERLAPS_AT_ONCE', at_once)
     corner = torch.rand(2, 7, 2) * 50
     predicted = torch.cat((corner, corner + torch.rand(2, 7, 2) * 30), -1)
     predicted[0, 0, 2:] = predicted[0, 0, :2]  # a relu that is closed predicts a point
