@@ -1,4 +1,4 @@
-"""torch.compile: the heat-map losses as they are against compiled ones, and what the first call costs."""
+"""torch.compile: the heat-map losses, eager and compiled, and the cost of the first call."""
 
 import time
 from collections.abc import Iterator

@@ -82,7 +82,7 @@ def compared(
 def with_memory_and_counts(
     row: dict[str, Any], ours: Call, theirs: Call, device: torch.device, clear: Call, counted: Call
 ) -> dict[str, Any]:
-    """The row with peak memory, kernels and device reads of each side.
+    """The row with peak memory, kernels and host-device syncs of each side.
 
     ``clear`` drops what the last call left; ``counted`` is our call as another device makes it.
     """

@@ -18,7 +18,7 @@ CELLS = (64, 128, 256)
 def series(
     what: str, unit: str, amounts: tuple[int, ...], scene: Callable[[int], Scene], heads: Any, device: Any, **more: bool
 ) -> Iterator[dict[str, Any]]:
-    """A row for each amount; the last one tells the exponents of the growth."""
+    """A row for each amount; the last one has the exponents of the growth."""
     found = []
     for amount in amounts:
         content = scene(amount)
@@ -52,7 +52,7 @@ def rows(device: torch.device) -> Iterator[dict[str, Any]]:
         ('AutoAssign', lambda boxes: autoassign_scene(1, boxes, device, (800, 1333)), points, False),
     )
     for name, scene, heads, probability in by_boxes:
-        for row in series(f'{name}, boxes', 'boxes an image', BOXES, scene, heads, device, probability=probability):
+        for row in series(f'{name}, boxes', 'boxes per image', BOXES, scene, heads, device, probability=probability):
             found.append(row)
             yield row
     draw(found, device)
@@ -81,6 +81,6 @@ def draw(rows: list[dict[str, Any]], device: torch.device) -> None:
             axis.grid(alpha=0.3)
             axis.legend()
         axes[0][column].set_title(name.split(',')[0])
-        axes[1][column].set_xlabel('boxes an image')
+        axes[1][column].set_xlabel('boxes per image')
     figure.savefig(RESULTS / f'growth_{device.type}.png', dpi=110)
     plt.close(figure)

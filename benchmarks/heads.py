@@ -26,7 +26,7 @@ from .scenes import (
     training_of,
 )
 
-HEAT_MAP_SIZES = ((16, 7), (4, 100))  # images, boxes an image
+HEAT_MAP_SIZES = ((16, 7), (4, 100))  # images, boxes per image
 AUTOASSIGN_BOXES = (7, 50, 200)  # in each of two images
 CENTERNET_TEST = {'topk': 100, 'local_maximum_kernel': 3, 'max_per_img': 100}
 SOFT_NMS = {'type': 'soft_nms', 'iou_threshold': 0.5, 'method': 'gaussian'}

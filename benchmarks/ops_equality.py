@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import mmdet_kpheads  # noqa: F401  (first: mmcv.ops may need its stand-in)
+import mmdet_kpheads  # noqa: F401  (first: mmcv.ops may need its fallback)
 
 # isort: split
 from mmcv import ops as mmcv_ops
@@ -110,7 +110,7 @@ def ops_from(module: Any) -> Iterator[None]:
 
 
 def deviation(ours: Tensor, theirs: Tensor) -> float:
-    """Give the largest difference divided by the largest value; infinite if a shape or index differs."""
+    """The largest difference divided by the largest value; infinite if a shape or index differs."""
     if ours.shape != theirs.shape or not (ours.is_floating_point() or torch.equal(ours, theirs)):
         return float('inf')
     if not ours.numel():
@@ -201,8 +201,8 @@ def _with_gradients(out: Tensor, inputs: dict[str, Tensor]) -> dict[str, Tensor]
 
 
 def compare(sizes: tuple[int, ...] = (1, 4)) -> dict[tuple[str, str], list[float]]:
-    """Give the deviations over all settings and sizes for each op and result."""
-    ours = mmcv_ext.stand_in()
+    """The deviations over all settings and sizes for each op and result."""
+    ours = mmcv_ext.fallback_ops()
     found: dict[tuple[str, str], list[float]] = {}
     for case in cases():
         for size in sizes:

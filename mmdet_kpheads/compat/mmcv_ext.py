@@ -32,7 +32,7 @@ COLUMN_LIMIT = 2**26  # sampled values that a deformable convolution holds at a 
 PROVIDED: dict[str, Callable] = {}
 
 
-class StandIn(ModuleType):
+class FallbackOps(ModuleType):
     """A module that has every name: mmcv looks all of them up on import and calls few."""
 
     def __getattr__(self, name: str) -> Callable:
@@ -52,19 +52,19 @@ def provide() -> bool:
         Whether the fallback is in use.
     """
     try:
-        return isinstance(importlib.import_module(NAME), StandIn)
+        return isinstance(importlib.import_module(NAME), FallbackOps)
     except ModuleNotFoundError:
         pass
     except ImportError as error:  # compiled for another torch or Python
         message = f'the compiled ops of mmcv do not load and are replaced by plain torch: {error}'
         warnings.warn(message, stacklevel=2)
-    sys.modules[NAME] = sys.modules['mmcv'].__dict__['_ext'] = stand_in()
+    sys.modules[NAME] = sys.modules['mmcv'].__dict__['_ext'] = fallback_ops()
     return True
 
 
-def stand_in() -> StandIn:
+def fallback_ops() -> FallbackOps:
     """Make the fallback module."""
-    module = StandIn(NAME, 'Fallback by mmdet_kpheads: mmcv ops in plain torch.')
+    module = FallbackOps(NAME, 'Fallback by mmdet_kpheads: mmcv ops in plain torch.')
     module.__spec__ = ModuleSpec(NAME, None, origin='mmdet_kpheads')  # find_spec reads it
     module.__dict__.update(PROVIDED)
     return module

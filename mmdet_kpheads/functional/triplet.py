@@ -121,7 +121,7 @@ def triplet_loss(triplets: Triplets, margin: float = 1.0, soft: bool = False) ->
 
 @torch.no_grad()
 def triplet_statistics(distance: Tensor, pairs: Pairs, triplets: Triplets, margin: float = 1.0) -> dict[str, Tensor]:
-    """Statistics that tell a stuck training from a finished one; scalars on the device, no sync.
+    """Statistics that separate a stuck training from a finished one; scalars on the device, no sync.
 
     Returns:
         ``active``: share of the triplets that break the margin; ``positive_distance`` and ``negative_distance``: means

@@ -12,13 +12,13 @@ from mmdet.models.losses.focal_loss import py_sigmoid_focal_loss
 from benchmarks.ops_equality import ops_from
 from mmdet_kpheads.compat import mmcv_ext
 
-COMPILED = not isinstance(sys.modules['mmcv._ext'], mmcv_ext.StandIn)  # mmcv.ops has imported it
+COMPILED = not isinstance(sys.modules['mmcv._ext'], mmcv_ext.FallbackOps)  # mmcv.ops has imported it
 
 
 @pytest.fixture
-def stand_in():
+def fallback():
     """mmcv's wrappers use the fallback, even if mmcv is compiled."""
-    module = mmcv_ext.stand_in()
+    module = mmcv_ext.fallback_ops()
     with ops_from(module):
         yield module
 
@@ -29,7 +29,7 @@ def test_the_fallback_is_a_module_like_any_other():
     assert spec is not None
     assert spec.name == 'mmcv._ext'
     assert mmcv._ext is importlib.import_module('mmcv._ext')
-    assert not hasattr(mmcv_ext.stand_in(), '__path__')
+    assert not hasattr(mmcv_ext.fallback_ops(), '__path__')
 
 
 def test_it_is_made_once(monkeypatch):
@@ -55,17 +55,17 @@ def test_compiled_ops_that_do_not_load_are_replaced_with_a_warning(monkeypatch):
     monkeypatch.setattr(mmcv_ext.importlib, 'import_module', broken)
     with pytest.warns(UserWarning, match='do not load.*undefined symbol'):
         assert mmcv_ext.provide() is True
-    assert isinstance(sys.modules['mmcv._ext'], mmcv_ext.StandIn)
+    assert isinstance(sys.modules['mmcv._ext'], mmcv_ext.FallbackOps)
 
 
-def test_another_op_names_itself_and_the_cure(stand_in):
+def test_another_op_names_itself_and_the_cure(fallback):
     with pytest.raises(NotImplementedError, match=r"mmcv op 'nms_match' is not available.*pip install --no-build"):
         mmcv_ops.nms_match(torch.rand(3, 5), 0.5)
 
 
-def test_mmcv_reports_itself(stand_in):
-    assert 'fallback' in stand_in.get_compiler_version()
-    assert 'fallback' in stand_in.get_compiling_cuda_version()
+def test_mmcv_reports_itself(fallback):
+    assert 'fallback' in fallback.get_compiler_version()
+    assert 'fallback' in fallback.get_compiling_cuda_version()
 
 
 def test_mmdet_imports():
@@ -75,7 +75,7 @@ def test_mmdet_imports():
     assert models.CornerHead is not None
 
 
-def test_parts_of_a_batch_give_the_whole(stand_in, monkeypatch):
+def test_parts_of_a_batch_give_the_whole(fallback, monkeypatch):
     """A low limit processes one image at a time; gradients of the shared weight add up."""
 
     def results():
@@ -92,19 +92,19 @@ def test_parts_of_a_batch_give_the_whole(stand_in, monkeypatch):
         torch.testing.assert_close(part, expected)
 
 
-def test_gradients_add_to_what_is_there(stand_in):
+def test_gradients_add_to_what_is_there(fallback):
     x, offset, weight = torch.randn(1, 1, 3, 3), torch.zeros(1, 18, 3, 3), torch.randn(1, 1, 3, 3)
     sizes = {'kW': 3, 'kH': 3, 'dW': 1, 'dH': 1, 'padW': 1, 'padH': 1, 'dilationW': 1, 'dilationH': 1}
     sizes |= {'group': 1, 'deformable_group': 1, 'im2col_step': 1}
     empty, grad = x.new_empty(0), torch.ones(1, 1, 3, 3)
     once, twice = torch.zeros_like(weight), torch.zeros_like(weight)
-    stand_in.deform_conv_backward_parameters(x, offset, grad, once, empty, empty, scale=1, **sizes)
+    fallback.deform_conv_backward_parameters(x, offset, grad, once, empty, empty, scale=1, **sizes)
     for _ in range(2):
-        stand_in.deform_conv_backward_parameters(x, offset, grad, twice, empty, empty, scale=0.5, **sizes)
+        fallback.deform_conv_backward_parameters(x, offset, grad, twice, empty, empty, scale=0.5, **sizes)
     torch.testing.assert_close(once, twice)
 
 
-def test_the_layers_train(stand_in):
+def test_the_layers_train(fallback):
     """DCN and DCNv2, as in configs, start as convolutions (offsets zero) and give every parameter a gradient."""
     x = torch.randn(2, 4, 6, 6)
     for name in ('DCN', 'DCNv2'):
@@ -118,12 +118,12 @@ def test_the_layers_train(stand_in):
         assert all(p.grad is not None and p.grad.isfinite().all() for p in layer.parameters())
 
 
-def test_focal_loss_as_mmdet_calls_it_on_cuda(stand_in):
+def test_focal_loss_as_mmdet_calls_it_on_cuda(fallback):
     logits, target = torch.randn(6, 3), torch.tensor([0, 1, 2, 3, 3, 0])
     grad, loss = torch.zeros_like(logits), torch.empty_like(logits)
     none = logits.new_empty(0)
-    stand_in.sigmoid_focal_loss_forward(logits, target, none, loss, gamma=2.0, alpha=0.25)
-    stand_in.sigmoid_focal_loss_backward(logits, target, none, grad, gamma=2.0, alpha=0.25)
+    fallback.sigmoid_focal_loss_forward(logits, target, none, loss, gamma=2.0, alpha=0.25)
+    fallback.sigmoid_focal_loss_backward(logits, target, none, grad, gamma=2.0, alpha=0.25)
     logits.requires_grad_()
     wanted = F.one_hot(target, 4)[:, :3]
     expected = py_sigmoid_focal_loss(logits, wanted, gamma=2.0, alpha=0.25, reduction='none')
@@ -131,5 +131,5 @@ def test_focal_loss_as_mmdet_calls_it_on_cuda(stand_in):
     torch.testing.assert_close(grad, torch.autograd.grad(expected.sum(), logits)[0])
     weight = torch.tensor([1.0, 2.0, 3.0, 0.0])
     weighted = torch.empty_like(loss)
-    stand_in.sigmoid_focal_loss_forward(logits.detach(), target, weight, weighted, gamma=2.0, alpha=0.25)
+    fallback.sigmoid_focal_loss_forward(logits.detach(), target, weight, weighted, gamma=2.0, alpha=0.25)
     torch.testing.assert_close(weighted, loss * weight[target][:, None])

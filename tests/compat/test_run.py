@@ -8,7 +8,7 @@ import pytest
 
 from mmdet_kpheads import run
 from mmdet_kpheads.compat import mmcv_ext
-from mmdet_kpheads.compat.mmcv_ext import StandIn
+from mmdet_kpheads.compat.mmcv_ext import FallbackOps
 from tests.compat.processes import broken_stack, call
 
 MMDET_TOOLS = Path(mmdet.__file__).parent / '.mim' / 'tools'
@@ -91,7 +91,7 @@ def test_run_names_a_missing_script():
 def test_the_fallback_is_not_used_if_ops_are_compiled():
     code = 'import mmdet_kpheads, sys; print(type(sys.modules["mmcv._ext"]).__name__)'
     used = call('-c', code).stdout.strip()
-    assert (used == StandIn.__name__) == isinstance(sys.modules[mmcv_ext.NAME], StandIn)
+    assert (used == FallbackOps.__name__) == isinstance(sys.modules[mmcv_ext.NAME], FallbackOps)
 
 
 def test_run_with_a_broken_stack_explains_it(tmp_path):

@@ -210,7 +210,7 @@ def test_ignore_boxes():
     for levels in disturbed:
         levels[0][..., 1:4, 1:4] += 3  # points at 8, 16 and 24 px
         levels[1][..., 1, 1] += 3
-    expected = losses_of(head, image, maps=maps, ignored=ignored)
+    expected = losses_of(head, image, maps=flat(maps), ignored=ignored)
     assert losses_of(head, image, maps=disturbed, ignored=ignored) == expected
     assert losses_of(build(), image, maps=disturbed, ignored=ignored) != losses_of(build(), image, maps=maps)
 

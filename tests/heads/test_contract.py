@@ -191,7 +191,7 @@ def test_corner_targets_with_embedding_are_mmdets_match_lists():
 
 
 class Picky(nn.Module):
-    """A loss of one's own that must not run before training."""
+    """A custom loss that must not run before training."""
 
     from_logits = True
 

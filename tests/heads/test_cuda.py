@@ -1,4 +1,4 @@
-"""Nothing waits for the device in losses and decoding: torch tells on a GPU (``make test-gpu``), operators on a CPU."""
+"""Losses and decoding never wait for the device: torch reports it on a GPU (``make test-gpu``), operators on a CPU."""
 
 import warnings
 

@@ -145,7 +145,7 @@ def test_one_training_step_and_one_prediction(head, body):
 def test_table_in_the_docs():
     rows = []
     for body, (_, _, strides) in BODIES.items():
-        heat_map = 'as it is' if len(strides) == 1 else '`feat_level=0`'
-        points = 'as it is' if len(strides) == 1 else 'all levels'
+        heat_map = 'no change' if len(strides) == 1 else '`feat_level=0`'
+        points = 'no change' if len(strides) == 1 else 'all levels'
         rows.append([body, ', '.join(map(str, strides)), heat_map, heat_map, points])
     require_table('swap_matrix.md', 'swap matrix', ['backbone + neck', 'strides', *HEADS], rows)
