@@ -16,7 +16,7 @@ demo: $(INSTALLED)
 test: check test-fast
 
 test-fast: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow and not overfit"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not overfit"
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow

@@ -12,6 +12,7 @@ import mmdet_kpheads  # noqa: F401  (makes mmcv.ops importable before mmdet is)
 from mmcv.ops import CornerPool
 from mmdet.models.losses import AssociativeEmbeddingLoss as MMDetLoss
 
+from mmdet_kpheads.backends import version_of
 from mmdet_kpheads.functional.embedding import gather_tags
 from mmdet_kpheads.losses import AssociativeEmbeddingLoss
 from mmdet_kpheads.ops.corner_pool import corner_pool
@@ -58,7 +59,7 @@ def pooling_row(direction: str, device: torch.device) -> dict[str, Any]:
 
         return step
 
-    ours, theirs = run(lambda value: corner_pool(value, direction)), run(CornerPool(direction))
+    ours, theirs = run(lambda value: version_of(corner_pool, value)(value, direction)), run(CornerPool(direction))
     return compared(f'{direction} pooling + backward', '2 x 128 x 128 x 128', ours, theirs, device)
 
 

@@ -18,7 +18,7 @@ def version_of(reference: Formula, tensor: Tensor, backend: str = 'auto') -> For
 
     Args:
         reference: The formula in ``functional/`` (or ``ops/``).
-        tensor: The largest tensor that it will be called with.
+        tensor: A tensor on the device of the call.
         backend: One of ``BACKENDS``. ``'auto'`` takes ``'cpu'`` for a CPU tensor, ``'compiled'`` for a CUDA tensor, and
             ``'reference'`` on other devices and under ``torch.compile``, which fuses the plain formula by itself.
 
@@ -34,13 +34,15 @@ def version_of(reference: Formula, tensor: Tensor, backend: str = 'auto') -> For
         return reference
     try:
         from .kernels import VERSIONS
-    except ModuleNotFoundError:
+    except ModuleNotFoundError as error:
+        if error.name != f'{__package__}.kernels':
+            raise
         return reference
     return cast(Formula, VERSIONS[name].get(reference.__name__, reference))
 
 
 def chosen_backend(tensor: Tensor, backend: str = 'auto') -> str:
-    """The backend that ``'auto'`` stands for; see :func:`version_of`."""
+    """Resolve ``'auto'``; see :func:`version_of`."""
     check_backend(backend)
     device = tensor.device.type
     if backend == 'cpu' and device != 'cpu':

@@ -29,8 +29,8 @@ def decode_centers(
 ) -> Detections:
     """Boxes of a whole batch at once.
 
-    Differs from mmdet's head: boxes are clipped to the image, and what is left without area is not valid; a plateau
-    gives one box; nothing is filled up to ``topk``.
+    Differs from mmdet's head: boxes are clipped to the image, and boxes without area after clipping are invalid; a
+    plateau gives one box; no padding detections.
 
     Args:
         maps: Predictions.

@@ -39,8 +39,8 @@ def decode_corners(
     Every top-left corner is paired with every bottom-right one. A pair is a box if the classes are the same, the tags
     are close, and the second corner is to the right of and below the first. Its score is the mean of both.
 
-    Differs from mmdet's head: tags of any width or none, boxes clipped to the image on every side, ``num_dets`` and
-    ``corner_topk`` clamped to the available number, ``score_thr`` honored.
+    Differs from mmdet's head: any number of tag channels, including none; boxes are clipped to the image on every
+    side; ``num_dets`` and ``corner_topk`` are clamped to the available number; ``score_thr`` is honored.
 
     Args:
         top_left: Predictions of top-left corners.

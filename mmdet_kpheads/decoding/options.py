@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from mmengine.config import ConfigDict
+
 Options = TypeVar('Options')
 
 
@@ -84,3 +86,8 @@ def read_options(kind: type[Options], cfg: Mapping[str, Any], owner: str) -> Opt
     if unknown:
         raise ValueError(f'test_cfg of {owner}: unknown {unknown}; it reads {sorted(known)}')
     return kind(**cfg)
+
+
+def live_config(cfg: Mapping[str, Any] | None) -> ConfigDict:
+    """A ConfigDict itself, so that later changes of it take effect; a plain dict or None becomes a new one."""
+    return cfg if isinstance(cfg, ConfigDict) else ConfigDict(cfg or {})

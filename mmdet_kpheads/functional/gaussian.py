@@ -12,6 +12,7 @@ from torch import Tensor
 
 SIGMAS_PER_DIAMETER = 6.0  # sigma = (2r + 1) / 6: the window holds three sigmas per side (CornerNet, kp_utils.py)
 DEFAULT_MIN_OVERLAP = {'exact': 0.3, 'legacy': 0.7}  # mmdet's value; CenterNet's own (utils/image.py)
+ROUNDING = 1e-5  # relative error of a radius computed in float32, generously
 WINDOW_CELLS_AT_ONCE = 1 << 24  # bounds the memory at about 0.3 GB
 
 
@@ -45,9 +46,10 @@ def gaussian_radius(height: Tensor, width: Tensor, min_overlap: float, mode: str
 
 
 def largest_radius(map_size: tuple[int, int], min_overlap: float, mode: str = 'exact') -> int:
-    """Radius of a box as large as the map. No box inside the map has a larger one: the roots grow with both sides."""
+    """Upper bound of the floored radius of any box inside the map: the roots grow with both sides."""
     height, width = map_size
-    return max(0, math.floor(min(_radii(float(height), float(width), min_overlap, mode))))
+    largest = min(_radii(float(height), float(width), min_overlap, mode))
+    return math.floor(largest * (1 + ROUNDING))  # a radius in float32 may round up to the next whole number
 
 
 def check_radius_options(mode: str, min_overlap: float) -> None:

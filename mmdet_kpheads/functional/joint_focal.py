@@ -62,8 +62,9 @@ def joint_focal_sum(class_logits: Tensor, objectness_logits: Tensor, weight: Spa
     Returns:
         Scalar, and (P,) float32.
     """
-    total = joint_focal_sum_of_map(class_logits, objectness_logits, weight.dense(class_logits))
-    return total, class_logits.flatten().index_select(0, weight.cells).float()
+    logits = class_logits.float()  # once: the gradients of both results are added before they are rounded
+    total = joint_focal_sum_of_map(logits, objectness_logits, weight.dense(logits))
+    return total, logits.flatten().index_select(0, weight.cells)
 
 
 def joint_focal_sum_of_map(class_logits: Tensor, objectness_logits: Tensor, weight: Tensor) -> Tensor:

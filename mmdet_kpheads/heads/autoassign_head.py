@@ -17,7 +17,7 @@ from torch.nn.functional import softplus
 
 from ..backends import check_backend
 from ..decoding.grid_points import GridMaps, decode_grid_points
-from ..decoding.options import GridDecoding, read_options
+from ..decoding.options import GridDecoding, live_config, read_options
 from ..losses.autoassign_loss import AutoAssignLoss, GridPredictions, assignment_batch, positive_weights
 from ..losses.build import BOX_LOSS, build_loss
 from ..registry import MODELS
@@ -25,7 +25,6 @@ from ..structures import Detections, GridPyramid, GroundTruth
 from ..structures.geometry import image_extents
 from ..targets.grid_pairs import GridPairs, grid_pairs
 from .center_prior import TOPK, CenterPrior
-from .heatmap_head import live_config
 from .postprocess import to_instances
 
 CLASS_PRIOR = 0.02  # probability at initialization (mmdet; the authors' focal initialization)
@@ -39,6 +38,7 @@ INIT = {
     'std': 0.01,
     'override': {'type': 'Normal', 'name': 'conv_cls', 'std': 0.01, 'bias_prob': 0.01},
 }
+NO_LIMITS = {'score_thr': 0.0, 'nms_pre': -1}  # what mmdet's predict_by_feat assumes for a config without them
 MAX_LOG_DISTANCE = 10.0  # exp(10) = 22026 strides: beyond any image, and finite
 DISTANCES = {'relu': torch.relu, 'softplus': softplus, 'exp': lambda x: x.clamp(max=MAX_LOG_DISTANCE).exp()}
 UNUSED = (  # arguments of FCOSHead: AutoAssign has one joint loss and no regression ranges
@@ -75,8 +75,8 @@ class AutoAssignHead(AnchorFreeHead):
         center_loss_weight: Weight of ``loss_center``.
         loss_bbox: An IoU loss; the published config has GIoU with weight 5.
         norm_cfg: Normalization in the towers.
-        test_cfg: Options of :class:`~mmdet_kpheads.decoding.options.GridDecoding`. It stays the caller's object: a
-            change after the build takes effect.
+        test_cfg: Options of :class:`~mmdet_kpheads.decoding.options.GridDecoding`. A ConfigDict
+            stays the caller's object: a change after the build takes effect.
         init_cfg: mmengine's initialization config.
         distance_activation: ``'relu'`` as published; ``'softplus'`` or ``'exp'`` keep a gradient where relu has none.
         ignore_regions: Exclude grid points inside an ignore box (COCO crowd, VOC difficult) from the losses.
@@ -312,7 +312,8 @@ class AutoAssignHead(AnchorFreeHead):
             bbox_preds: Distances in pixels by level.
             score_factors: Objectness logits by level.
             batch_img_metas: ``img_shape``, and as the pipeline gives them ``border``, ``ori_shape``, ``scale_factor``.
-            cfg: Used in place of ``test_cfg``; a two-stage detector passes its ``rpn_proposal``.
+            cfg: Used in place of ``test_cfg``; a two-stage detector passes its ``rpn_proposal``. Without ``score_thr``
+                or ``nms_pre`` there is no such limit, as in mmdet.
             rescale: Return boxes in pixels of the original image.
             with_nms: Apply the ``nms`` of the config, if it is not None.
 
@@ -323,7 +324,9 @@ class AutoAssignHead(AnchorFreeHead):
             KeyError: If a resized image lacks ``scale_factor``.
             ValueError: For a key of ``cfg`` that the decoder does not read.
         """
-        options = self.decoding if cfg is None else read_options(GridDecoding, cfg, type(self).__name__)
+        options = (
+            self.decoding if cfg is None else read_options(GridDecoding, NO_LIMITS | dict(cfg), type(self).__name__)
+        )
         found = self.decode(cls_scores, bbox_preds, score_factors, batch_img_metas=batch_img_metas, options=options)
         nms = options.nms if with_nms else None
         return to_instances(

@@ -159,7 +159,7 @@ class CenterNetHead(HeatmapHead):
             list each), and counts for the log: ``num_dropped_boxes``, ``num_bad_labels``, ``num_shared_cells``.
 
         Raises:
-            ValueError: If the levels differ in size, or the predictions in their number.
+            ValueError: If the levels differ in size, or the predictions differ in the number of levels.
         """
         maps = center_heatmap_preds, wh_preds, offset_preds
         losses = self._loss_of_batch(maps, batch_gt_instances, batch_img_metas, batch_gt_instances_ignore)

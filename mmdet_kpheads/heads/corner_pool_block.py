@@ -6,6 +6,7 @@ from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ..backends import version_of
 from ..ops.corner_pool import corner_pool
 
 BATCH_NORM = {'type': 'BN', 'requires_grad': True}
@@ -24,6 +25,7 @@ class CornerPoolBlock(BaseModule):
         feat_channels: Channels to pool.
         norm_cfg: Normalization of every convolution.
         init_cfg: mmengine's initialization config.
+        backend: One of ``mmdet_kpheads.backends.BACKENDS``.
     """
 
     def __init__(
@@ -34,8 +36,10 @@ class CornerPoolBlock(BaseModule):
         feat_channels: int = POOL_CHANNELS,
         norm_cfg: dict = BATCH_NORM,
         init_cfg: dict | list | None = None,
+        backend: str = 'auto',
     ) -> None:
         super().__init__(init_cfg)
+        self.backend = backend
         self.directions = tuple(directions)
         self.direction1_conv = ConvModule(in_channels, feat_channels, 3, padding=1, norm_cfg=norm_cfg)
         self.direction2_conv = ConvModule(in_channels, feat_channels, 3, padding=1, norm_cfg=norm_cfg)
@@ -47,6 +51,7 @@ class CornerPoolBlock(BaseModule):
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, H, W) to (B, out_channels, H, W)."""
         first, second = self.directions
-        pooled = corner_pool(self.direction1_conv(x), first) + corner_pool(self.direction2_conv(x), second)
+        pool = version_of(corner_pool, x, self.backend)
+        pooled = pool(self.direction1_conv(x), first) + pool(self.direction2_conv(x), second)
         joined: Tensor = self.conv2(self.relu(self.aftpool_conv(pooled) + self.conv1(x)))
         return joined

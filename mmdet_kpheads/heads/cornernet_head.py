@@ -19,6 +19,7 @@ from ..losses.build import ELEMENT_LOSS, GROUPING_LOSS, HEATMAP_LOSS, build_loss
 from ..losses.normalizer import normalizer
 from ..registry import MODELS
 from ..structures import Detections, GroundTruth, MapGeometry
+from ..structures.geometry import cells_to_xy
 from ..targets.keypoints import CornerTargets, corner_target_maps, corner_targets
 from .corner_pool_block import BATCH_NORM, POOL_CHANNELS, CornerPoolBlock
 from .heatmap_head import HEAT_PRIOR, HeatmapHead, HeatmapOptions, Instances, Levels, averaged, read_trained
@@ -55,7 +56,7 @@ class CornerNetHead(HeatmapHead):
     Arguments, parameter names and methods of mmdet's ``CornerHead``, so that its checkpoints load.
 
     Differs from mmdet's head: no loop over boxes; boxes are clipped and checked; on a shared cell the smaller box wins;
-    the normalizer is averaged over ranks; any number of embedding channels, none too; every test option is honored.
+    the normalizer is averaged over ranks; any number of embedding channels, including none; every option is honored.
 
     Args:
         num_classes: C.
@@ -114,7 +115,7 @@ class CornerNetHead(HeatmapHead):
         self.feat_channels = feat_channels
         for corner, directions in CORNERS.items():
             pools = [
-                CornerPoolBlock(in_channels, directions, in_channels, pool_channels, norm_cfg)
+                CornerPoolBlock(in_channels, directions, in_channels, pool_channels, norm_cfg, backend=family.backend)
                 for _ in range(num_feat_levels)
             ]
             self.add_module(f'{corner}_pool', nn.ModuleList(pools))
@@ -226,10 +227,17 @@ class CornerNetHead(HeatmapHead):
             mask = target.regress[..., None]
             offset.append(averaged(self.loss_offset, predicted, target.offsets, mask, num_cells))
         losses = {'det_loss': heat[0] + heat[1], 'off_loss': torch.stack(offset).mean()}
-        if self.loss_embedding is not None:
-            tags = self._tags(level, targets).float()
-            losses |= {f'{name}_loss': value for name, value in self.loss_embedding(tags, targets.pair_mask).items()}
+        if self.loss_embedding is not None and level.tl_tags is not None:
+            losses |= self._grouping_losses(self._tags(level, targets).float(), targets.pair_mask)
         return losses
+
+    def _grouping_losses(self, tags: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        loss: Any = self.loss_embedding
+        losses = loss(tags, mask)
+        if not isinstance(losses, dict):
+            kind, given = type(loss).__name__, type(losses).__name__
+            raise TypeError(f'loss_embedding: {kind} must return a dict of named scalars, but returned {given}')
+        return {f'{name}_loss': value for name, value in losses.items()}
 
     def log_values(self, levels: Sequence[CornerLevel], targets: CornerTargets) -> dict[str, Tensor]:
         """Boxes that lost a cell to a smaller one, and how well the tags of the last level pair the corners."""
@@ -289,14 +297,12 @@ class CornerNetHead(HeatmapHead):
         """
         if with_guiding_shift or with_centripetal_shift:
             raise ValueError("guiding and centripetal shifts are targets of mmdet's CentripetalHead: use that head")
-        targets = self.targets(*self.truth_of_full_images(gt_bboxes, gt_labels, feat_shape, img_shape))
+        truth, geometry = self.truth_of_full_images(gt_bboxes, gt_labels, feat_shape, img_shape)
+        targets = self.targets(truth, geometry)
         maps: dict[str, Any] = corner_target_maps(targets, self.options.backend)
         if with_corner_emb:
-            width = feat_shape[3]
-            x_y = torch.stack((targets.pair_cells // width, targets.pair_cells % width), -1)  # (B, N, 2, 2) as y, x
-            maps['corner_embedding'] = [
-                cells[valid].tolist() for cells, valid in zip(x_y, targets.top_left.gaussians.valid, strict=True)
-            ]
+            y_x = cells_to_xy(targets.pair_cells, feat_shape[3]).flip(-1)  # (B, N, 2, 2)
+            maps['corner_embedding'] = [cells[valid].tolist() for cells, valid in zip(y_x, truth.valid, strict=True)]
         return maps
 
     @property

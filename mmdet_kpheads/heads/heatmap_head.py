@@ -9,12 +9,11 @@ from typing import Any, ClassVar
 
 import torch
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
-from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from ..backends import check_backend, version_of
-from ..decoding.options import read_options
+from ..decoding.options import live_config, read_options
 from ..functional.gaussian import draw
 from ..functional.peaks import gather_cells
 from ..structures import Detections, GroundTruth, MapGeometry
@@ -66,13 +65,13 @@ class HeatmapHead(BaseDenseHead):
     """Base of CenterNetHead and CornerNetHead.
 
     A subclass says what a level is (``level_type``), which options its decoder reads (``decoding_type``), and
-    implements :meth:`targets`, :meth:`level_losses` and :meth:`decode_level`.
+    implements :meth:`targets`, :meth:`level_losses`, :meth:`log_values` and :meth:`decode_level`.
 
     Args:
         num_classes: C.
         options: Options of the family.
         train_cfg: Accepted for SingleStageDetector, not read.
-        test_cfg: Options of the decoder. It stays the caller's object: a change after the build takes effect.
+        test_cfg: Options of the decoder. A ConfigDict stays the caller's object: a change after the build takes effect.
         init_cfg: mmengine's initialization config.
 
     Raises:
@@ -141,7 +140,8 @@ class HeatmapHead(BaseDenseHead):
     def _loss_of_batch(
         self, maps: Sequence[Levels], instances: Instances, metas: Metas, ignored: Instances | None
     ) -> dict[str, Any]:
-        self._require_same_levels(maps)
+        self._require_levels(maps)
+        self._require_one_size(maps)
         truth = GroundTruth.from_instances(instances, metas, self.num_classes, type(self).__name__, ignored)
         return self.loss_by_truth(*maps, truth=truth, input_size=batch_input_size(metas))
 
@@ -150,8 +150,7 @@ class HeatmapHead(BaseDenseHead):
     ) -> tuple[GroundTruth, MapGeometry]:
         """Ground truth of a batch, and how a heat map (B, C, H, W) lies over it."""
         truth = GroundTruth.from_instances(instances, metas, self.num_classes, type(self).__name__)
-        map_size = (heatmap.shape[2], heatmap.shape[3])
-        return truth, MapGeometry(map_size, batch_input_size(metas), truth.extent_px)
+        return truth, MapGeometry.under(heatmap, batch_input_size(metas), truth.extent_px)
 
     def loss_by_truth(self, *maps: Levels, truth: GroundTruth, input_size: Size) -> dict[str, Any]:
         """Losses from what ``forward`` returned and ground truth as tensors: one graph for ``torch.compile``.
@@ -166,7 +165,7 @@ class HeatmapHead(BaseDenseHead):
         """
         levels = [self.level_type(*level) for level in zip(*maps, strict=True)]
         heatmap = levels[0][0]
-        geometry = MapGeometry((heatmap.shape[2], heatmap.shape[3]), input_size, truth.extent_px)
+        geometry = MapGeometry.under(heatmap, input_size, truth.extent_px)
         targets = self.targets(truth, geometry)
         with torch.autocast(heatmap.device.type, enabled=False):
             by_level = self.level_losses(levels, targets)
@@ -182,7 +181,7 @@ class HeatmapHead(BaseDenseHead):
             maps: As ``forward`` returned them, a list of levels each.
             batch_img_metas: ``batch_input_shape``, ``img_shape`` and, if the image lies inside a border, ``border``.
         """
-        self._require_same_levels(maps)
+        self._require_levels(maps)
         level = self.level_type(*(levels[-1] for levels in maps))
         return self.decode_level(level, MapGeometry.from_metas(batch_img_metas, level[0]))
 
@@ -212,15 +211,20 @@ class HeatmapHead(BaseDenseHead):
         total: Tensor = loss(logits, heatmap, targets.weight, avg_factor=divisor)
         return total
 
-    def _require_same_levels(self, maps: Sequence[Sequence[Any]]) -> None:
-        """Raise ``ValueError`` unless every list of maps has as many levels, at least one, of one size."""
-        owner, lengths = type(self).__name__, [len(levels) for levels in maps]
+    def _require_levels(self, maps: Sequence[Sequence[Any]]) -> None:
+        """Raise ``ValueError`` unless every list of maps has as many levels, at least one."""
+        lengths = [len(levels) for levels in maps]
         if len(set(lengths)) != 1 or not lengths[0]:
-            raise ValueError(f'{owner} got predictions of {lengths} levels: the numbers must be equal and at least 1')
-        shapes = {tuple(heatmap.shape) for heatmap in maps[0]}
-        if len(shapes) != 1:
             raise ValueError(
-                f'{owner} needs levels of one size, but got {sorted(shapes)}: set feat_level for a pyramid'
+                f'{type(self).__name__} got predictions of {lengths} levels: the numbers must be equal and at least 1'
+            )
+
+    def _require_one_size(self, maps: Sequence[Sequence[Any]]) -> None:
+        """Raise ``ValueError`` unless all maps of all levels have one height and width."""
+        sizes = {tuple(level.shape[2:]) for levels in maps for level in levels if level is not None}
+        if len(sizes) != 1:
+            raise ValueError(
+                f'{type(self).__name__} needs levels of one size, but got {sorted(sizes)}: set feat_level for a pyramid'
             )
 
 
@@ -243,8 +247,3 @@ def averaged(loss: nn.Module, pred: Tensor, target: Tensor, trained: Tensor, div
     if values.shape != expected:
         raise TypeError(f'{type(loss).__name__} must return shape {tuple(expected)}, but got {tuple(values.shape)}')
     return (values * trained).sum() / divisor
-
-
-def live_config(cfg: Mapping[str, Any] | None) -> ConfigDict:
-    """The config itself, so that later changes of it take effect; a plain dict or None becomes a ConfigDict."""
-    return cfg if isinstance(cfg, ConfigDict) else ConfigDict(cfg or {})

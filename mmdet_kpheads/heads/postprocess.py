@@ -1,4 +1,4 @@
-"""Detections of fixed size to mmdet's ``InstanceData``: the place where the device is read."""
+"""Detections of fixed size to mmdet's ``InstanceData``: the only step that syncs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,8 +32,8 @@ def to_instances(
         found: Detections in pixels of the network input.
         metas: Metas of the images.
         rescale: Return boxes in pixels of the original image.
-        nms: mmcv's NMS options, or None for no NMS. Soft-NMS runs on the whole batch on its own device, and ends with
-            the last box that is wanted. Other kinds run image by image.
+        nms: mmcv's NMS options, or None for no NMS. Soft-NMS runs on the whole batch on its own device and stops
+            after ``max_per_img`` boxes. Other kinds run image by image.
         max_per_img: Boxes per image at most; all if not positive.
         min_side_px: Boxes need a longer width and height than this, in the image's own pixels.
         backend: One of ``mmdet_kpheads.backends.BACKENDS``.

@@ -27,17 +27,17 @@ class Compiled:
         self._function = function
         self._compiled: Callable[..., Any] | None = None
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Any, **options: Any) -> Any:
         """Call the compiled function."""
         if self._compiled is None:
             self._compiled = self._compile()
         try:
-            return self._compiled(*args)
+            return self._compiled(*args, **options)
         except Exception as error:
             if not type(error).__module__.startswith(COMPILERS):
                 raise
             self._give_up(error)
-        return self._function(*args)  # not inside the handler, which would keep the compiler's tensors
+        return self._function(*args, **options)  # not inside the handler, which would keep the compiler's tensors
 
     def _compile(self) -> Callable[..., Any]:
         print_log(f'compiling {self._name}: this takes some seconds at its first shapes', 'current')
@@ -62,9 +62,11 @@ _focal_sum_of_map = Compiled(gaussian_focal.gaussian_focal_sum)
 _joint_focal_sum_of_map = Compiled(joint_focal.joint_focal_sum_of_map)
 
 
-def gaussian_focal_sum(logits: Tensor, target: Tensor | Gaussians, *options: Any) -> Tensor:
+def gaussian_focal_sum(logits: Tensor, target: Tensor | Gaussians, *args: Any, **options: Any) -> Tensor:
     """As the formula of that name; the Gaussians are drawn before the compiled pass."""
-    total: Tensor = _focal_sum_of_map(logits, draw(target) if isinstance(target, Gaussians) else target, *options)
+    total: Tensor = _focal_sum_of_map(
+        logits, draw(target) if isinstance(target, Gaussians) else target, *args, **options
+    )
     return total
 
 
@@ -72,8 +74,9 @@ def joint_focal_sum(
     class_logits: Tensor, objectness_logits: Tensor, weight: joint_focal.SparseWeight
 ) -> tuple[Tensor, Tensor]:
     """As the formula of that name; the weight is drawn before the compiled pass."""
-    total: Tensor = _joint_focal_sum_of_map(class_logits, objectness_logits, weight.dense(class_logits))
-    return total, class_logits.flatten().index_select(0, weight.cells).float()
+    logits = class_logits.float()  # once: the gradients of both results are added before they are rounded
+    total: Tensor = _joint_focal_sum_of_map(logits, objectness_logits, weight.dense(logits))
+    return total, logits.flatten().index_select(0, weight.cells)
 
 
 VERSIONS: dict[str, Callable[..., Any]] = {

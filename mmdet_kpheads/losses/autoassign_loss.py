@@ -32,7 +32,8 @@ from ..structures import GridPyramid, GroundTruth
 from ..targets.grid_pairs import GridPairs
 from .normalizer import normalizer
 
-PAIRS_AT_ONCE = 1 << 19  # whose graph is kept; more are processed in chunks, recomputed in backward, 16 bytes per pair
+# Pairs whose graph is kept. Larger batches are processed in chunks that backward recomputes; 16 bytes per pair stay.
+PAIRS_AT_ONCE = 1 << 19
 
 LogPrior = Callable[[Tensor, Tensor, Tensor], Tensor]  # CenterPrior
 BoxLoss = Callable[..., Tensor]  # an IoU loss of mmdet

@@ -41,7 +41,7 @@ class LossProtocol:
             raise TypeError(f'{error}; it is called as {self}') from error
 
     def _require_values(self, loss: nn.Module) -> None:
-        """Check what a loss of mmdet returns, which its signature does not say; of others the first call shows it."""
+        """Check what a loss of mmdet returns; its signature does not say it. Others are checked at their first call."""
         modules = {base.__module__ for base in type(loss).__mro__}
         if any(module.startswith(MMDET_LOSSES) for module in modules) and (MMDET_IOU_LOSSES in modules) != self.per_box:
             rule = 'box: use an IoU loss' if self.per_box else 'number: use an L1 loss'
@@ -74,9 +74,9 @@ def build_loss(cfg: dict[str, Any], argument: str, protocol: LossProtocol, backe
     if isinstance(kind, str) and kind in MODELS.module_dict:
         kind = f'{SCOPE}.{kind}'
     loss_class: Any = MMDET_MODELS.get(kind) if isinstance(kind, str) else kind
-    if loss_class is not None and 'backend' in signature(loss_class).parameters:
+    if loss_class in MODELS.module_dict.values() and 'backend' in signature(loss_class).parameters:
         cfg = {'backend': backend, **cfg}
-    loss: nn.Module = MMDET_MODELS.build({**cfg, 'type': kind})
+    loss: nn.Module = MMDET_MODELS.build({**cfg, 'type': loss_class or kind})
     try:
         protocol.require(loss)
     except TypeError as error:

@@ -18,7 +18,7 @@ class GaussianFocalLoss(nn.Module):
     Source: CornerNet, arXiv 1808.01244, equation 1.
 
     Differs from mmdet's loss of the same name: it takes logits instead of probabilities, so it is finite in half
-    precision; ``pos_inds`` (CenterNetUpdateHead) is not taken.
+    precision; ``pos_inds`` (CenterNetUpdateHead) is not supported.
 
     Args:
         alpha: Power of the prediction.

@@ -25,6 +25,11 @@ class MapGeometry(NamedTuple):
     has_padding: bool = True  # False if the host knows that every image fills the input
 
     @classmethod
+    def under(cls, heatmap: Tensor, input_size: Size, extent_px: Tensor) -> 'MapGeometry':
+        """The geometry of a map (B, C, H, W) over images (B, 4) in the network input."""
+        return cls((heatmap.shape[2], heatmap.shape[3]), input_size, extent_px)
+
+    @classmethod
     def from_metas(cls, metas: Sequence[Meta], heatmap: Tensor) -> 'MapGeometry':
         """The geometry of a map (B, C, H, W) over a batch.
 
@@ -45,8 +50,7 @@ class MapGeometry(NamedTuple):
 
     def to_px(self, cells: Tensor) -> Tensor:
         """Positions (..., 2) or boxes (..., 4) from cells to pixels."""
-        (height, width), (input_height, input_width) = self.map_size, self.input_size
-        return cells * _xy(input_width / width, input_height / height, cells)
+        return cells * _xy(*self._cell_size(), cells)
 
     def valid_cells(self) -> Tensor | None:
         """Cells that are not wholly in the padding right of or below the image; (B, 1, H, W) bool, None for all."""
@@ -70,10 +74,10 @@ class MapGeometry(NamedTuple):
             (B, 1, H, W) bool.
         """
         left, top = self._cell_edges(boxes_px)
-        cell = self.to_px(boxes_px.new_ones(2))
+        cell_width, cell_height = self._cell_size()
         x1, y1, x2, y2 = boxes_px[..., None].unbind(2)  # (B, N, 1) each
-        columns = (left + cell[0] > x1) & (left < x2) & valid[..., None]  # (B, N, W)
-        rows = (top + cell[1] > y1) & (top < y2)  # (B, N, H)
+        columns = (left + cell_width > x1) & (left < x2) & valid[..., None]  # (B, N, W)
+        rows = (top + cell_height > y1) & (top < y2)  # (B, N, H)
         return _any_rectangle(rows, columns)[:, None]
 
     def _columns_and_rows(self) -> tuple[Tensor, Tensor]:
@@ -83,9 +87,13 @@ class MapGeometry(NamedTuple):
 
     def _cell_edges(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """Left edges (W,) and top edges (H,) of the cells, in pixels."""
-        (height, width), (input_height, input_width) = self.map_size, self.input_size
-        left = torch.arange(width, device=like.device) * (input_width / width)
-        return left, torch.arange(height, device=like.device) * (input_height / height)
+        (height, width), (cell_width, cell_height) = self.map_size, self._cell_size()
+        left = torch.arange(width, device=like.device) * cell_width
+        return left, torch.arange(height, device=like.device) * cell_height
+
+    def _cell_size(self) -> tuple[float, float]:
+        """Width and height of a cell in pixels."""
+        return self.input_size[1] / self.map_size[1], self.input_size[0] / self.map_size[0]
 
 
 class GridPyramid(NamedTuple):

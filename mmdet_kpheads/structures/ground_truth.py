@@ -83,7 +83,7 @@ class GroundTruth(NamedTuple):
             num_classes: C.
             owner: Name of the head, for error messages.
             ignore_boxes: (m, 4) of each image; None for none.
-            check_labels: Whether a bad label is an error. None: only on a CPU, since elsewhere to look is to wait.
+            check_labels: Whether a bad label is an error. None: only on a CPU; on other devices the check needs a sync.
 
         Raises:
             ValueError: For a label outside [0, C) if labels are checked. Otherwise such objects are dropped and counted
@@ -91,7 +91,7 @@ class GroundTruth(NamedTuple):
         """
         device = boxes[0].device
         padded, present = _pad([box.float() for box in boxes])
-        label, _ = _pad(labels)
+        label, _ = _pad([label.long() for label in labels])
         extent = torch.tensor([(0, 0, width, height) for height, width in image_sizes], dtype=torch.float32)
         extent = to_device(extent, device)  # (B, 4)
         clipped = clip_boxes(padded, extent)

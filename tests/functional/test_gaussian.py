@@ -42,6 +42,15 @@ def test_no_box_inside_the_map_has_a_larger_radius():
         assert gaussian_radius(h, w, t, mode).floor().max() <= bound
 
 
+def test_a_box_as_large_as_the_map_is_not_cut():
+    """At 24 x 30 the root is just below 6: float32 rounds it up, float64 does not."""
+    for height in range(1, 130):
+        sides = torch.arange(1.0, 200.0)
+        in_float32 = gaussian_radius(torch.full_like(sides, height), sides, 0.3).floor().long().tolist()
+        bounds = [largest_radius((height, int(side)), 0.3, 'exact') for side in sides.tolist()]
+        assert all(radius <= bound for radius, bound in zip(in_float32, bounds, strict=True)), height
+
+
 @pytest.mark.parametrize(('mode', 't', 'text'), [('paper', 0.3, 'radius must be'), ('exact', 1.0, 'min_overlap must')])
 def test_bad_options_are_named(mode, t, text):
     with pytest.raises(ValueError, match=text):

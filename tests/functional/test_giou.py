@@ -91,3 +91,17 @@ def test_no_boxes(backend):
     loss.sum().backward()
     assert loss.shape == (0,)
     assert predicted.grad.shape == (0, 4)
+
+
+def test_targets_may_require_a_gradient_and_broadcast(backend):
+    predicted, target = boxes_of(2, 0).requires_grad_(), boxes_of(1, 1)[0].requires_grad_()
+    loss = loss_of(backend, predicted, target, EPS)
+    torch.testing.assert_close(loss, giou_loss(predicted, target, EPS))
+    for found, wanted in zip(
+        torch.autograd.grad(loss.sum(), (predicted, target)),
+        torch.autograd.grad(giou_loss(predicted, target, EPS).sum(), (predicted, target)),
+        strict=True,
+    ):
+        torch.testing.assert_close(found, wanted)
+    fixed = loss_of(backend, predicted, target.detach(), EPS)
+    torch.testing.assert_close(fixed, giou_loss(predicted, target, EPS))

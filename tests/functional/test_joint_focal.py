@@ -131,3 +131,22 @@ def test_the_values_alone_have_their_gradient(backend):
     (alone,) = torch.autograd.grad(read.sum(), logits)
     assert alone.flatten().nonzero().tolist() == [[4]]
     assert alone.flatten()[4] == 2
+
+
+def test_gradients_of_half_precision_are_added_before_they_are_rounded(backend):
+    """3000 pairs read one cell: summed in half precision, the gradient stops at 2048."""
+    logits = torch.zeros(1, 1, 4, dtype=torch.float16, requires_grad=True)
+    weight = SparseWeight(torch.zeros(3000, dtype=torch.int64), torch.zeros(3000))
+    _, read = summed(backend, logits, torch.zeros(1, 1, 4, dtype=torch.float16), weight)
+    read.sum().backward()
+    assert logits.grad.flatten().tolist() == [3000.0, 0, 0, 0]
+
+
+@pytest.mark.parametrize('mode', [torch.no_grad, torch.inference_mode])
+def test_without_gradients_saturated_cells_have_their_value(backend, mode):
+    logits, objectness = torch.full((1, 2, 3), 9.0, requires_grad=True), torch.full((1, 1, 3), 9.0)
+    weight = sparse(torch.ones(1, 2, 3))
+    expected = joint_focal_loss(logits.detach(), objectness, torch.ones(1, 2, 3)).sum()
+    with mode():
+        total, _ = summed(backend, logits, objectness, weight)
+    torch.testing.assert_close(total, expected)

@@ -9,6 +9,7 @@ import torch
 from mmdet.models import dense_heads as mmdet_heads
 from mmdet.registry import MODELS
 from mmengine.config import Config, ConfigDict
+from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from torch import nn
 
@@ -158,6 +159,8 @@ def test_predict_by_feat_takes_mmdets_names_and_a_config_in_place_of_test_cfg():
     names = dict(zip(('cls_scores', 'bbox_preds', 'score_factors'), maps, strict=True))
     (found,) = head.predict_by_feat(**names, batch_img_metas=metas(1, 128), cfg=ConfigDict(max_per_img=3, score_thr=0))
     assert len(found) == 3
+    (proposals,) = head.predict_by_feat(**names, batch_img_metas=metas(1, 128), cfg=dict(nms=None, max_per_img=-1))
+    assert len(proposals) > 200  # no score_thr and no nms_pre: no limit, as in mmdet
     with pytest.raises(ValueError, match=r"test_cfg of AutoAssignHead: unknown \['nms_post'\]"):
         head.predict_by_feat(**names, batch_img_metas=metas(1, 128), cfg=dict(nms_post=3))
 
@@ -229,3 +232,44 @@ def test_a_loss_of_another_shape_is_named_in_the_first_step():
     head = AutoAssignHead(3, 4, feat_channels=32, stacked_convs=1, strides=(8,), loss_bbox=dict(type=WrongShape))
     with pytest.raises(TypeError, match=r'loss_bbox: WrongShape returns shape \(\) for \d+ boxes'):
         head.loss_by_feat(*head((torch.randn(1, 4, 8, 8),)), [well_formed(2, 3, 64)], metas(1, 64))
+
+
+class Tuple(nn.Module):
+    def forward(self, tags, mask):
+        return tags.sum(), mask.sum()
+
+
+def test_a_grouping_loss_that_returns_no_dict_is_named():
+    head = CornerNetHead(3, 4, 1, loss_embedding=dict(type=Tuple))
+    with pytest.raises(TypeError, match=r'loss_embedding: Tuple must return a dict of .* but returned tuple'):
+        head.loss_by_feat(*head((torch.randn(1, 4, 16, 16),)), [well_formed(2, 3, 64)], metas(1, 64))
+
+
+def test_corner_maps_of_different_sizes_are_refused_in_the_loss_but_only_the_last_is_decoded():
+    head = CornerNetHead(3, 4, 2)
+    small, large = head((torch.randn(1, 4, 8, 8),) * 2), head((torch.randn(1, 4, 16, 16),) * 2)
+    mixed = [small[0], *large[1:]]
+    with pytest.raises(ValueError, match=r'CornerNetHead needs levels of one size, but got \[\(8, 8\), \(16, 16\)\]'):
+        head.loss_by_feat(*mixed, [well_formed(2, 3, 64)], metas(1, 64))
+    levels = [[first[0], last[1]] for first, last in zip(small, large, strict=True)]
+    (found,) = head.predict_by_feat(*levels, metas(1, 64))
+    (expected,) = head.predict_by_feat(*large, metas(1, 64))
+    assert torch.equal(found.bboxes, expected.bboxes)
+
+
+class Compiler(Picky):
+    def __init__(self, backend='triton'):
+        super().__init__()
+        self.backend = backend
+
+
+def test_a_custom_loss_keeps_its_own_argument_of_that_name():
+    head = CenterNetHead(4, 4, 3, loss_wh=dict(type=Compiler), backend='reference')
+    assert (head.loss_wh.backend, head.loss_center_heatmap.backend) == ('triton', 'reference')
+
+
+@pytest.mark.parametrize('scope', ['mmdet', 'mmdet_kpheads', 'mmengine'])
+def test_default_losses_build_under_any_scope(scope):
+    with DefaultScope.overwrite_default_scope(scope):
+        CenterNetHead(4, 4, 3)
+        CornerNetHead(3, 4)

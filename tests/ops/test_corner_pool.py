@@ -1,7 +1,15 @@
 import pytest
 import torch
 
-from mmdet_kpheads.ops.corner_pool import DIRECTIONS, corner_pool
+from mmdet_kpheads.backends import version_of
+from mmdet_kpheads.ops.corner_pool import DIRECTIONS
+from mmdet_kpheads.ops.corner_pool import corner_pool as formula
+
+
+@pytest.fixture
+def corner_pool(backend):
+    return lambda x, direction: version_of(formula, x, backend)(x, direction)
+
 
 MAP = torch.tensor([[2.0, 1.0, 3.0], [5.0, 0.0, 1.0], [4.0, 1.0, 2.0]])
 EXPECTED = {
@@ -13,7 +21,7 @@ EXPECTED = {
 
 
 @pytest.mark.parametrize('direction', DIRECTIONS)
-def test_small_map_by_hand(direction):
+def test_small_map_by_hand(corner_pool, direction):
     assert corner_pool(MAP[None, None], direction)[0, 0].tolist() == EXPECTED[direction]
 
 
@@ -21,7 +29,7 @@ def test_small_map_by_hand(direction):
 @pytest.mark.parametrize('shape', [(2, 3, 7, 5), (1, 1, 1, 4), (1, 2, 4, 1), (0, 2, 4, 4)])
 @pytest.mark.parametrize('dtype', [torch.float64, torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize('memory_format', [torch.contiguous_format, torch.channels_last])
-def test_equals_mmcv_in_value_and_gradient(direction, shape, dtype, memory_format):
+def test_equals_mmcv_in_value_and_gradient(corner_pool, direction, shape, dtype, memory_format):
     from mmcv.ops import CornerPool
 
     values = torch.randperm(torch.Size(shape).numel()).view(shape).to(dtype)  # no ties
@@ -38,7 +46,7 @@ def test_equals_mmcv_in_value_and_gradient(direction, shape, dtype, memory_forma
 @pytest.mark.parametrize(
     ('direction', 'gradient'), [('top', [5, 2, 1]), ('bottom', [1, 2, 5]), ('left', [5, 2, 1]), ('right', [1, 2, 5])]
 )
-def test_ties_send_the_gradient_to_the_nearest_cell(direction, gradient):
+def test_ties_send_the_gradient_to_the_nearest_cell(corner_pool, direction, gradient):
     """Cells 1, 1, 1, 0 in scan order with gradients 1, 2, 3, 2: each 1 is its own maximum, the 0 takes the third 1."""
     along_height = direction in ('top', 'bottom')
     from_end = direction in ('top', 'left')
@@ -52,7 +60,7 @@ def test_ties_send_the_gradient_to_the_nearest_cell(direction, gradient):
 
 
 @pytest.mark.parametrize('direction', DIRECTIONS)
-def test_gradient_of_ties_equals_mmcv(direction):
+def test_gradient_of_ties_equals_mmcv(corner_pool, direction):
     from mmcv.ops import CornerPool
 
     values, weights = torch.randint(3, (2, 3, 9, 8)).float(), torch.randint(8, (2, 3, 9, 8)).float()
@@ -63,20 +71,20 @@ def test_gradient_of_ties_equals_mmcv(direction):
 
 
 @pytest.mark.parametrize('direction', DIRECTIONS)
-def test_gradcheck_and_infinite_gradients_give_no_nan(direction):
+def test_gradcheck_and_infinite_gradients_give_no_nan(corner_pool, direction):
     x = torch.randperm(24, dtype=torch.float64).view(1, 2, 4, 3).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: corner_pool(x, direction), x)
     (gradient,) = torch.autograd.grad(corner_pool(x, direction), x, torch.full_like(x, torch.inf))
     assert not gradient.isnan().any()
 
 
-def test_input_is_not_modified():
+def test_input_is_not_modified(corner_pool):
     x = torch.randn(1, 1, 4, 4)
     before = x.clone()
     corner_pool(x, 'top')
     assert torch.equal(x, before)
 
 
-def test_unknown_direction():
+def test_unknown_direction(corner_pool):
     with pytest.raises(ValueError, match=r"direction must be one of .* but got 'up'"):
         corner_pool(torch.zeros(1, 1, 2, 2), 'up')

@@ -79,3 +79,10 @@ def test_boxes_are_clipped_to_the_image_not_to_the_padded_input():
     meta = dict(batch_input_shape=(128, 128), img_shape=(100, 90))
     truth = GroundTruth.from_instances([instances([[80, 80, 120, 120]], [0])], [meta], 1, 'SomeHead')
     assert truth.boxes[0, 0].tolist() == [80.0, 80.0, 90.0, 100.0]
+
+
+def test_labels_of_an_image_without_objects_may_have_any_type():
+    boxes, labels = [torch.tensor([[0.0, 0, 9, 9]]), torch.zeros(0, 4)], [torch.tensor([2]), torch.zeros(0)]
+    truth = GroundTruth.from_tensors(boxes, labels, [(128, 128)] * 2, 3, 'SomeHead')
+    assert truth.labels.dtype == torch.int64
+    assert truth.labels[truth.valid].tolist() == [2]
