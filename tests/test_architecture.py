@@ -61,6 +61,12 @@ def test_formulas_know_no_device_no_compiler_and_no_log(forbidden):
         assert not re.search(forbidden, path.read_text(), re.MULTILINE), path
 
 
+def test_nobody_reassigns_what_a_formula_reads():
+    """A test or benchmark that patches a module of functional/ would choose by a global again."""
+    for path in [*PACKAGE.parent.glob('tests/**/*.py'), *PACKAGE.parent.glob('benchmarks/*.py')]:
+        assert not re.search(r'setattr\(.?mmdet_kpheads\.functional|setattr\(functional', path.read_text()), path
+
+
 def test_pixels_and_cells_are_converted_in_one_module():
     scaling = re.compile(r'(px_per_cell|cells_per_px|input_size\[\d\] ?/|/ ?input_size)')
     found = {path.name for path in modules() if scaling.search(path.read_text())}

@@ -63,7 +63,7 @@ def columns(table: Tensor, index: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def best_iou(predicted: Tensor, boxes: Tensor) -> Tensor:
+def best_iou(predicted: Tensor, boxes: Tensor, at_once: int = OVERLAPS_AT_ONCE) -> Tensor:
     """Largest IoU of each predicted box with any box of its image, also with those that do not hold the grid point.
 
     No gradient. Memory is bounded: some grid points are processed at once, and only the maximum is kept.
@@ -71,15 +71,16 @@ def best_iou(predicted: Tensor, boxes: Tensor) -> Tensor:
     Args:
         predicted: (B, T, 4) xyxy.
         boxes: (B, N, 4) xyxy, N at least 1; zeros for none.
+        at_once: Overlaps that are computed at once.
 
     Returns:
         (B, T).
     """
-    at_once = max(1, OVERLAPS_AT_ONCE // (boxes.shape[0] * boxes.shape[1]))
+    points = max(1, at_once // (boxes.shape[0] * boxes.shape[1]))
     left, top, right, bottom = boxes[:, None].unbind(-1)  # (B, 1, N) each
     area = (right - left) * (bottom - top)
     best = []
-    for part in predicted.split(at_once, 1):
+    for part in predicted.split(points, 1):
         x1, y1, x2, y2 = part[:, :, None].unbind(-1)  # (B, T', 1) each
         width = (torch.minimum(x2, right) - torch.maximum(x1, left)).clamp(min=0)
         height = (torch.minimum(y2, bottom) - torch.maximum(y1, top)).clamp(min=0)

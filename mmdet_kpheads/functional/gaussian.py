@@ -88,22 +88,22 @@ class Gaussians(NamedTuple):
     max_radius: int  # upper bound of the radius, known on the host
 
 
-def draw(gaussians: Gaussians) -> Tensor:
-    """The heat maps, (B, C, H, W) float32."""
+def draw(gaussians: Gaussians, cells_at_once: int = WINDOW_CELLS_AT_ONCE) -> Tensor:
+    """The heat maps, (B, C, H, W) float32; ``cells_at_once`` as of :func:`windows`."""
     heatmap = torch.zeros(gaussians.shape, device=gaussians.cells.device)
-    for index, value in windows(gaussians):
+    for index, value in windows(gaussians, cells_at_once):
         heatmap.view(-1).scatter_reduce_(0, index, value, reduce='amax')
     return heatmap
 
 
-def windows(gaussians: Gaussians) -> Iterator[tuple[Tensor, Tensor]]:
+def windows(gaussians: Gaussians, cells_at_once: int = WINDOW_CELLS_AT_ONCE) -> Iterator[tuple[Tensor, Tensor]]:
     """Flat indices and values of the cells around the boxes, some boxes at once; 0 outside the radius.
 
     Every box gets a window of the same size: no size is read from the device, and the number of kernels does not depend
-    on the number of boxes (up to ``WINDOW_CELLS_AT_ONCE``).
+    on the number of boxes (up to ``cells_at_once`` window cells, which bounds the memory).
     """
     batch, boxes = gaussians.radius.shape
-    parts = 1 + (2 * gaussians.max_radius + 1) ** 2 * batch * boxes // WINDOW_CELLS_AT_ONCE
+    parts = 1 + (2 * gaussians.max_radius + 1) ** 2 * batch * boxes // cells_at_once
     at_once = -(-boxes // parts)
     for part in range(parts):
         yield _window(gaussians, slice(part * at_once, (part + 1) * at_once))

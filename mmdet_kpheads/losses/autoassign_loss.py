@@ -178,12 +178,14 @@ class AutoAssignLoss:
         neg_weight: Weight of the negative loss.
         center_weight: Weight of the center loss.
         backend: One of ``mmdet_kpheads.backends.BACKENDS``.
+        pairs_at_once: Pairs per chunk.
     """
 
     pos_weight: float
     neg_weight: float
     center_weight: float
     backend: str = 'auto'
+    pairs_at_once: int = PAIRS_AT_ONCE
 
     def __call__(self, batch: AssignmentBatch, log_prior: LogPrior, box_loss: BoxLoss) -> dict[str, Tensor]:
         """The losses of a batch.
@@ -200,7 +202,8 @@ class AutoAssignLoss:
             TypeError: If ``box_loss`` does not return one value per box.
         """
         total = batch.pairs.total
-        bounds = [(first, min(first + PAIRS_AT_ONCE, total)) for first in range(0, max(1, total), PAIRS_AT_ONCE)]
+        step = self.pairs_at_once
+        bounds = [(first, min(first + step, total)) for first in range(0, max(1, total), step)]
         only = pair_values(batch, log_prior, bounds[0]) if len(bounds) == 1 else None
 
         def values_of(chunk: Bounds) -> PairValues:
@@ -252,6 +255,6 @@ def _added_up(
     else:
         parts = [
             checkpoint(sums_of, chunk, logits, use_reentrant=False, preserve_rng_state=False)
-            for chunk, logits in zip(bounds, class_logits.split(PAIRS_AT_ONCE), strict=True)
+            for chunk, logits in zip(bounds, class_logits.split(bounds[0][1]), strict=True)
         ]
     return ObjectSums(*(torch.stack(values).sum(0)[:-1] for values in zip(*parts, strict=True)))

@@ -23,9 +23,7 @@ from tests.reference.autoassign import iou
 
 
 @pytest.mark.parametrize('at_once', [1, 30, 1 << 18])
-def test_best_iou_is_the_maximum_over_the_boxes_of_the_image(backend, at_once, monkeypatch):
-    monkeypatch.setattr('mmdet_kpheads.kernels.cpu.BLOCK_CELLS', at_once)
-    monkeypatch.setattr('mmdet_kpheads.functional.autoassign.OVERLAPS_AT_ONCE', at_once)
+def test_best_iou_is_the_maximum_over_the_boxes_of_the_image(backend, at_once):
     corner = torch.rand(2, 7, 2) * 50
     predicted = torch.cat((corner, corner + torch.rand(2, 7, 2) * 30), -1)
     predicted[0, 0, 2:] = predicted[0, 0, :2]  # a relu that is closed predicts a point
@@ -36,7 +34,7 @@ def test_best_iou_is_the_maximum_over_the_boxes_of_the_image(backend, at_once, m
         [max(iou(box, other) for other in image_boxes) for box in image]
         for image, image_boxes in zip(predicted.tolist(), boxes.tolist(), strict=True)
     ]
-    torch.testing.assert_close(version_of(best_iou, boxes, backend)(predicted, boxes), torch.tensor(expected))
+    torch.testing.assert_close(version_of(best_iou, boxes, backend)(predicted, boxes, at_once), torch.tensor(expected))
 
 
 def test_positive_loss_by_hand():
