@@ -13,6 +13,20 @@ def fixed_seed():
     torch.manual_seed(0)
 
 
+def restored_scope():
+    """The default scope is state of the process: what one test sets must not help or hurt the next."""
+    from mmengine.registry import DefaultScope
+
+    before = DefaultScope._instance_dict.copy()
+    yield
+    DefaultScope._instance_dict.clear()
+    DefaultScope._instance_dict.update(before)
+
+
+scope_of_a_test = pytest.fixture(autouse=True)(restored_scope)
+scope_of_a_module = pytest.fixture(autouse=True, scope='module')(restored_scope)
+
+
 @pytest.fixture
 def mmdet_scope():
     """Runs a test under default_scope='mmdet', as an mmdet config does."""
