@@ -6,6 +6,7 @@ mmengine 0.10.7 does not declare the classes in its own checkpoints to ``torch.l
 for local files and URLs by ``load``, which has no fallback.
 """
 
+import _codecs
 import os
 import re
 from collections.abc import Callable
@@ -19,9 +20,13 @@ from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from torch.torch_version import TorchVersion
 
+try:
+    from numpy._core import multiarray
+except ImportError:  # before NumPy 1.26
+    from numpy.core import multiarray
+
 from ..errors import InputError
 
-NUMPY_CORE = np._core if hasattr(np, '_core') else np.core  # numpy 2, numpy 1
 NUMBER_TYPES = '?bhilqBHILQefd'
 # mmengine pickles these functions, which Python writes as getattr(class, name).
 FUNCTIONS: dict[type, tuple[str, ...]] = {
@@ -98,7 +103,7 @@ def _refusing(source: Any, read: Callable[[], Any]) -> Any:
         asked = re.search(r'GLOBAL (\S+)', str(error)) or re.search(r'REDUCE.* (\S+)', str(error))
         reason = str(error).splitlines()[0]
         if asked:
-            reason = f'it references {asked[1]}, which is not a tensor or plain data'
+            reason = f'it references {asked[1].removeprefix("builtins.")}, which is not a tensor or plain data'
         raise InputError(
             f'checkpoint {getattr(source, "name", source)!r} is refused: {reason}. Nothing was executed. '
             'If you trust its origin, first declare that with torch.serialization.add_safe_globals.'
@@ -107,7 +112,6 @@ def _refusing(source: Any, read: Callable[[], Any]) -> Any:
 
 def _safe_globals() -> list[Callable | tuple[Callable, str]]:
     """List what mmengine's checkpoints hold besides tensors: log histories, NumPy values, schedules."""
-    multiarray = NUMPY_CORE.multiarray
     rebuild = [
         _named(function, f'{package}.multiarray', function.__name__)
         for function in (multiarray._reconstruct, multiarray.scalar)
@@ -118,6 +122,7 @@ def _safe_globals() -> list[Callable | tuple[Callable, str]]:
         *rebuild,
         *((cls, f'{cls.__module__}.{cls.__qualname__}') if NAMED_ENTRIES else cls for cls in classes),
         _named(_function_of, 'builtins', 'getattr'),
+        _codecs.encode,  # the bytes of a NumPy number; torch allows it itself from 2.5 on
     ]
 
 

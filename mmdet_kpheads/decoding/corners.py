@@ -55,8 +55,8 @@ def decode_corners(
     grouped = first.labels[:, :, None] == second.labels[:, None, :]  # (B, K, K)
     grouped &= (first.logits > -torch.inf)[:, :, None] & (second.logits > -torch.inf)[:, None, :]
     if first_tags is not None and second_tags is not None:
-        apart = first_tags[:, :, None] - second_tags[:, None, :]  # (B, K, K, D)
-        grouped &= torch.linalg.vector_norm(apart, NORMS[distance], -1) <= options.distance_threshold
+        apart = torch.cdist(first_tags, second_tags, NORMS[distance], 'donot_use_mm_for_euclid_dist')  # (B, K, K)
+        grouped &= apart <= options.distance_threshold
     grouped &= (second_px[:, None, :] > first_px[:, :, None]).all(-1)
     scores = (first.logits.sigmoid()[:, :, None] + second.logits.sigmoid()[:, None, :]) / 2
     best, pair = top_cells(torch.where(grouped, scores, -1.0), options.num_dets)  # (B, M)

@@ -82,7 +82,7 @@ def read_options(kind: type[Options], cfg: Mapping[str, Any], owner: str) -> Opt
         ValueError: For a key that the decoder does not read.
     """
     known: Any = kind.__dataclass_fields__  # type: ignore[attr-defined] # torch.compile does not trace dataclasses.fields()
-    unknown = [key for key in cfg if key not in known]
+    unknown = [key for key in cfg if key not in known]  # torch.compile(fullgraph=True) needs torch >= 2.9 here
     if unknown:
         raise ValueError(f'test_cfg of {owner}: unknown {unknown}; it reads {sorted(known)}')
     return kind(**cfg)

@@ -80,7 +80,7 @@ class Gaussians(NamedTuple):
     cell is exactly 1 (CornerNet, section 3.1).
     """
 
-    shape: torch.Size  # (B, C, H, W)
+    shape: tuple[int, int, int, int]  # B, C, H, W
     cells: Tensor  # (B, N, 2) int64 (x, y) inside the map
     radius: Tensor  # (B, N) int64 in cells
     labels: Tensor  # (B, N) int64 in [0, C)

@@ -175,8 +175,10 @@ class CenterNetHead(HeatmapHead):
         """The losses of each level, divided by the number of peaks."""
         objects = normalizer(targets.num_peaks)
         return [
-            {'loss_center_heatmap': self.heatmap_loss(self.loss_center_heatmap, level.heat_logits, targets, objects)}
-            | self._regression_losses(level, targets, objects)
+            {
+                'loss_center_heatmap': self.heatmap_loss(self.loss_center_heatmap, level.heat_logits, targets, objects),
+                **self._regression_losses(level, targets, objects),
+            }
             for level in levels
         ]
 
@@ -226,8 +228,8 @@ class CenterNetHead(HeatmapHead):
 
     def decode_level(self, level: CenterMaps, geometry: MapGeometry) -> Detections:
         """Boxes from one level."""
-        level = level._replace(sizes=self._decode_size(level.sizes))
-        return decode_centers(level, geometry, self.decoding, self.options.backend)
+        maps = CenterMaps(level.heat_logits, self._decode_size(level.sizes), level.offsets)
+        return decode_centers(maps, geometry, self.decoding, self.options.backend)
 
     def predict_by_feat(
         self,

@@ -228,7 +228,7 @@ class CornerNetHead(HeatmapHead):
             offset.append(averaged(self.loss_offset, predicted, target.offsets, mask, num_cells))
         losses = {'det_loss': heat[0] + heat[1], 'off_loss': torch.stack(offset).mean()}
         if self.loss_embedding is not None and level.tl_tags is not None:
-            losses |= self._grouping_losses(self._tags(level, targets).float(), targets.pair_mask)
+            losses.update(self._grouping_losses(self._tags(level, targets).float(), targets.pair_mask()))
         return losses
 
     def _grouping_losses(self, tags: Tensor, mask: Tensor) -> dict[str, Tensor]:
@@ -242,12 +242,12 @@ class CornerNetHead(HeatmapHead):
     def log_values(self, levels: Sequence[CornerLevel], targets: CornerTargets) -> dict[str, Tensor]:
         """Boxes that lost a cell to a smaller one, and how well the tags of the last level pair the corners."""
         shared = targets.top_left.num_shared_cells + targets.bottom_right.num_shared_cells
-        return self._pairing(levels[-1], targets) | {'num_shared_cells': shared}
+        return {**self._pairing(levels[-1], targets), 'num_shared_cells': shared}
 
     def _tags(self, level: CornerLevel, targets: CornerTargets) -> Tensor:
         """Tags of both corners of each box, (B, N, 2, D)."""
         maps: Any = [level.tl_tags, level.br_tags]
-        return gather_tags(maps, targets.pair_cells)
+        return gather_tags(maps, targets.pair_cells())
 
     def _pairing(self, level: CornerLevel, targets: CornerTargets) -> dict[str, Tensor]:
         """How close the tags are to what decoding needs, by name; empty without embedding."""
@@ -255,7 +255,7 @@ class CornerNetHead(HeatmapHead):
             return {}
         threshold = self.decoding.distance_threshold
         tags = self._tags(level, targets)
-        return pairing_report(tags, targets.pair_mask, threshold, self._tag_distance)._asdict()
+        return pairing_report(tags, targets.pair_mask(), threshold, self._tag_distance)._asdict()
 
     @torch.no_grad()
     def pairing(self, feats: Sequence[Tensor], instances: Instances, metas: Sequence[dict]) -> dict[str, Tensor]:
@@ -301,7 +301,7 @@ class CornerNetHead(HeatmapHead):
         targets = self.targets(truth, geometry)
         maps: dict[str, Any] = corner_target_maps(targets, self.options.backend)
         if with_corner_emb:
-            y_x = cells_to_xy(targets.pair_cells, feat_shape[3]).flip(-1)  # (B, N, 2, 2)
+            y_x = cells_to_xy(targets.pair_cells(), feat_shape[3]).flip(-1)  # (B, N, 2, 2)
             maps['corner_embedding'] = [cells[valid].tolist() for cells, valid in zip(y_x, truth.valid, strict=True)]
         return maps
 

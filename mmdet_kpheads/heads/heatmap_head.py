@@ -172,7 +172,7 @@ class HeatmapHead(BaseDenseHead):
             log = self.log_values(levels, targets)
         share = 1 / len(levels) if self.options.stack_reduction == 'mean' else 1.0
         losses = {name: [level[name] * share for level in by_level] for name in by_level[0]}
-        return losses | log | truth.counts()
+        return {**losses, **log, **truth.counts()}
 
     def decode(self, *maps: Levels, batch_img_metas: Metas) -> Detections:
         """Boxes from what ``forward`` returned, from its last level: the whole batch at once, of fixed size, no sync.

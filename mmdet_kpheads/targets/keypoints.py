@@ -72,12 +72,10 @@ class CornerTargets(NamedTuple):
     top_left: KeypointTargets
     bottom_right: KeypointTargets
 
-    @property
     def pair_cells(self) -> Tensor:
         """(B, N, 2) int64: the cells of the two corners of each box, where its tags are read."""
         return torch.stack((self.top_left.cells, self.bottom_right.cells), -1)
 
-    @property
     def pair_mask(self) -> Tensor:
         """(B, N) bool: boxes whose corners are grouped."""
         return self.top_left.counted & self.bottom_right.counted
@@ -129,7 +127,7 @@ def _keypoint_targets(
     box_width, box_height = sizes_for_radius.unbind(-1)
     radius = gaussian_radius(box_height, box_width, options.overlap, options.radius)
     gaussians = Gaussians(
-        shape=torch.Size((len(truth.boxes), num_classes, height, width)),
+        shape=(len(truth.boxes), num_classes, height, width),
         cells=cells.long(),
         radius=radius.floor().clamp(min=0).long(),
         labels=truth.labels,
@@ -185,8 +183,8 @@ def _drawn(targets: KeypointTargets, backend: str) -> Tensor:
 
 def _written(values: Tensor, targets: KeypointTargets) -> Tensor:
     """Values (B, N, 2) written at the cells that they train: (B, 2, H, W)."""
-    size = targets.gaussians.shape[-2:]
-    index = torch.where(targets.regress, targets.cells, size.numel())  # others go to a spare cell
-    maps = values.new_zeros(values.shape[0], 2, size.numel() + 1)
+    height, width = targets.gaussians.shape[2:]
+    index = torch.where(targets.regress, targets.cells, height * width)  # others go to a spare cell
+    maps = values.new_zeros(values.shape[0], 2, height * width + 1)
     maps.scatter_(2, index[:, None].expand(-1, 2, -1), values.transpose(1, 2))
-    return maps[..., :-1].unflatten(2, size)
+    return maps[..., :-1].unflatten(2, (height, width))

@@ -66,7 +66,7 @@ def test_drawing_equals_the_loop_and_the_own_cell_is_exactly_one(backend):
     cells = ((scaled[..., 2:] + scaled[..., :2]) / 2).long()
     r = gaussian_radius(size[..., 1], size[..., 0], 0.3).floor().long()
     valid = torch.ones(1, 4, dtype=torch.bool)
-    gaussians = Gaussians(torch.Size((1, 2, 16, 16)), cells, r, torch.tensor([labels]), valid, 8)
+    gaussians = Gaussians((1, 2, 16, 16), cells, r, torch.tensor([labels]), valid, 8)
     drawn = version_of(draw, cells, backend)(gaussians)
     torch.testing.assert_close(drawn[0].double(), expected, rtol=1e-6, atol=1e-7)
     assert all(drawn[0, label, y, x] == 1 for label, (x, y) in zip(labels, cells[0].tolist(), strict=True))
@@ -77,7 +77,7 @@ def many_gaussians():
     r = torch.randint(0, 4, (2, 30))
     labels = torch.randint(0, 3, (2, 30))
     valid = torch.rand(2, 30) > 0.3
-    return Gaussians(torch.Size((2, 3, 12, 12)), cells, r, labels, valid, 4)
+    return Gaussians((2, 3, 12, 12), cells, r, labels, valid, 4)
 
 
 def test_drawing_in_parts_changes_nothing():
@@ -101,6 +101,6 @@ def test_sparse_cells_are_those_of_the_drawn_map_each_once():
 
 def test_no_boxes_give_no_cells():
     none = torch.zeros(2, 0, dtype=torch.int64)
-    gaussians = Gaussians(torch.Size((2, 3, 4, 4)), none[..., None].expand(2, 0, 2), none, none, none.bool(), 3)
+    gaussians = Gaussians((2, 3, 4, 4), none[..., None].expand(2, 0, 2), none, none, none.bool(), 3)
     assert len(nonzero_gaussians(gaussians, torch.full(gaussians.shape, torch.nan))[0]) == 0
     assert not draw(gaussians).any()
