@@ -10,9 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .torchvision_kernels import full_precision, torchvision_ops
+from .torchvision_kernels import full_precision, torchvision_op
 
 Pair = int | tuple[int, int]
+
+OUTSIDE = -2.0  # in cells: far enough from the first cell, 0, that no interpolation and no gradient reaches it
 
 
 def deform_conv2d(
@@ -53,12 +55,29 @@ def deform_conv2d(
     with torch.autocast(x.device.type, enabled=False):
         x, offset, weight = (full_precision(t) for t in (x, offset, weight))
         mask, bias = (t if t is None else full_precision(t) for t in (mask, bias))
-        if kernels := torchvision_ops(x.device.type):
-            return kernels.deform_conv2d(x, offset, weight, bias, *geometry, mask).to(dtype)
+        if len(x) and (kernel := torchvision_op('deform_conv2d', x.device.type)):  # it refuses an empty batch
+            offset = _safe_offset(offset, x, weight, geometry)
+            return kernel(x, offset, weight, bias, *geometry, mask).to(dtype)
         columns = _sampled_columns(x, offset, weight, mask, geometry)  # (B, P, Q, K, groups, C/groups)
         per_group = weight.view(columns.shape[4], -1, *weight.shape[1:]).flatten(3)
         out = torch.einsum('bpqkgc,gock->bgopq', columns, per_group).flatten(1, 2)
         return (out if bias is None else out + bias[:, None, None]).to(dtype)
+
+
+def _safe_offset(offset: Tensor, x: Tensor, weight: Tensor, geometry: tuple) -> Tensor:
+    """Let each sample outside the map be at ``OUTSIDE``, with no gradient.
+
+    torchvision's kernel reads foreign memory at a location that is infinite, huge or NaN, and has a gradient at exactly
+    one cell outside, where padding puts the taps of a new layer.
+    """
+    b, _, p, q = offset.shape
+    h, w = x.shape[2:]
+    kernel = list(weight.shape[2:])
+    grid = torch.stack(torch.broadcast_tensors(*_regular_grid(kernel, (p, q), geometry, x.device)))  # (2, P, Q, K)
+    grid = grid.permute(3, 0, 1, 2)  # (K, 2, P, Q)
+    shift = offset.view(b, -1, *grid.shape)  # (B, D, K, 2, P, Q)
+    inside = _is_inside(*(shift + grid).unbind(3), h, w)  # (B, D, K, P, Q)
+    return shift.where(inside[:, :, :, None], OUTSIDE - grid).view(offset.shape)
 
 
 def _sampled_columns(x: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, geometry: tuple) -> Tensor:
@@ -105,7 +124,7 @@ def _bilinear_cells(y: Tensor, x: Tensor, h: int, w: int) -> tuple[Tensor, Tenso
     Returns:
         Cell index ``y * w + x``, (S, 4) int64, and bilinear weight, (S, 4), differentiable.
     """
-    inside = (y > -1) & (y < h) & (x > -1) & (x < w)
+    inside = _is_inside(y, x, h, w)
     y, x = y.where(inside, 0.0), x.where(inside, 0.0)
     top, left = y.detach().floor(), x.detach().floor()
     down, right = y - top, x - left
@@ -114,6 +133,11 @@ def _bilinear_cells(y: Tensor, x: Tensor, h: int, w: int) -> tuple[Tensor, Tenso
     columns = torch.stack([left, left + 1, left, left + 1], -1).long()
     valid = inside[..., None] & (rows >= 0) & (rows < h) & (columns >= 0) & (columns < w)
     return (rows * w + columns).where(valid, 0), sample_weights * valid
+
+
+def _is_inside(y: Tensor, x: Tensor, h: int, w: int) -> Tensor:
+    """Whether a sampling location touches a cell of the map; NaN does not."""
+    return (y > -1) & (y < h) & (x > -1) & (x < w)
 
 
 def _pair(value: Pair) -> tuple[int, int]:
@@ -130,7 +154,7 @@ def _check_shapes(x: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None
         for i, (step, pad, dil) in enumerate(zip(*geometry, strict=True))
     )
     deform_groups = offset.shape[1] // (2 * taps)
-    if min(out_size) < 1:
+    if min(out_size) < 1 or min(x.shape[2:]) < 1:
         raise ValueError(f'x of {tuple(x.shape)} is too small for the kernel: the output would be {out_size}')
     if x.shape[1] % weight.shape[1] or weight.shape[0] % (x.shape[1] // weight.shape[1]):
         raise ValueError(f'weight {tuple(weight.shape)} cannot divide {x.shape[1]} channels into groups')

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from .overlaps import checked, overlaps
-from .torchvision_kernels import torchvision_ops
+from .torchvision_kernels import torchvision_op
 
 BLOCK = 256  # boxes settled at a time: 256 x 256 overlaps are cheap, and the rest shrinks between blocks
 
@@ -28,8 +28,8 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0, li
         ValueError: If a shape or the offset is another.
     """
     boxes, scores = checked(boxes.detach(), scores.detach(), offset)
-    if offset == 0 and (kernels := torchvision_ops(boxes.device.type)):
-        return kernels.nms(boxes, scores, iou_threshold)[: limit or None]
+    if offset == 0 and (kernel := torchvision_op('nms', boxes.device.type)):
+        return kernel(boxes, scores, iou_threshold)[: limit or None]
     rest = scores.argsort(descending=True, stable=True)
     kept, number = [rest[:0]], 0
     while len(rest):

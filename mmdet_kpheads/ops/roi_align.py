@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .torchvision_kernels import full_precision, torchvision_ops
+from .torchvision_kernels import full_precision, torchvision_op
 
 
 class Bins(NamedTuple):
@@ -45,7 +45,8 @@ def roi_align(
     Args:
         x: (B, C, H, W).
         rois: (K, 5): image index, then xyxy in units of 1 / spatial_scale cells. A reversed box has size 0, and
-            a bin without samples is 0 (mmcv raises an error, and max returns -10000).
+            a bin without samples is 0 (mmcv raises an error, and max returns -10000), as is a box with NaN. A box is
+            clamped to one map's size around the map.
         output_size: (P, Q).
         spatial_scale: Cells per unit of the boxes.
         sampling_ratio: Samples per bin along each axis; 0 for one per cell.
@@ -57,27 +58,29 @@ def roi_align(
         (K, C, P, Q) in the dtype of ``x``.
 
     Raises:
-        ValueError: If a shape or the mode is invalid.
+        ValueError: If a shape or the mode is invalid; on a CPU also if a box is of an image that is not in ``x``.
     """
     if pool_mode not in ('avg', 'max'):
         raise ValueError(f"pool_mode must be 'avg' or 'max', got {pool_mode!r}")
     bins = Bins(output_size, spatial_scale, sampling_ratio, aligned)
     if pool_mode == 'max':
         return max_pool(x, rois, bins)[0]
-    features, rois = _validated(x, rois)
-    kernels = torchvision_ops(x.device.type)
-    return (kernels.roi_align(features, rois, *bins) if kernels else _average(features, rois, bins)).to(x.dtype)
+    features, rois = _validated(x, rois, bins)
+    kernel = torchvision_op('roi_align', x.device.type)
+    if kernel and features.numel():  # it reads foreign memory if the map has no cell
+        return kernel(features, rois, *bins).to(x.dtype)
+    return _average(features, rois, bins).to(x.dtype)
 
 
 def _average(features: Tensor, rois: Tensor, bins: Bins) -> Tensor:
     table, out = _row_table(features), _blank(features, rois, bins, 0.0)
-    for grid in _sampling_grids(rois, bins):
+    for grid in _sampling_grids(features, rois, bins):
         rows, weights = _bilinear_rows(grid, features)  # (k, P, Q, G, E, 4)
         k, p, q, g, e = rows.shape[:-1]
         weights = weights.reshape(k * p * q, -1) / (g * e)
         means = F.embedding_bag(rows.reshape(k * p * q, -1), table, per_sample_weights=weights, mode='sum')
         out = out.index_copy(0, grid.boxes, means.view(k, p, q, -1))
-    return out.permute(0, 3, 1, 2)
+    return (out + features[:0].sum()).permute(0, 3, 1, 2)  # plus 0: a gradient even without samples
 
 
 def max_pool(x: Tensor, rois: Tensor, bins: Bins) -> tuple[Tensor, Tensor, Tensor]:
@@ -92,10 +95,10 @@ def max_pool(x: Tensor, rois: Tensor, bins: Bins) -> tuple[Tensor, Tensor, Tenso
         Maxima and their y and x in cells, each (K, C, P, Q) in the dtype of ``x``. In a bin without samples the
         maximum is 0 and its location -1.
     """
-    features, rois = _validated(x, rois)
+    features, rois = _validated(x, rois, bins)
     table = _row_table(features)
     pooled, best_y, best_x = (_blank(features, rois, bins, fill) for fill in (0.0, -1.0, -1.0))
-    for grid in _sampling_grids(rois, bins):
+    for grid in _sampling_grids(features, rois, bins):
         rows, weights = _bilinear_rows(grid, features)
         samples = F.embedding_bag(rows.reshape(-1, 4), table, per_sample_weights=weights.reshape(-1, 4), mode='sum')
         best = samples.view(*rows.shape[:3], -1, table.shape[1]).max(3)  # over G * E samples: (k, P, Q, C)
@@ -103,6 +106,7 @@ def max_pool(x: Tensor, rois: Tensor, bins: Bins) -> tuple[Tensor, Tensor, Tenso
         for locations, coordinate in ((best_y, grid.y), (best_x, grid.x)):
             per_sample = coordinate.expand(rows.shape[:-1]).flatten(3)
             locations[grid.boxes] = per_sample.gather(3, best.indices)
+    pooled = pooled + features[:0].sum()
     pooled, best_y, best_x = (t.permute(0, 3, 1, 2).to(x.dtype) for t in (pooled, best_y, best_x))
     return pooled, best_y, best_x
 
@@ -128,8 +132,10 @@ def max_pool_gradient(grad: Tensor, rois: Tensor, y: Tensor, x: Tensor, shape: t
     return parts.new_zeros(shape.numel()).index_add(0, cells.flatten(), parts.flatten()).view(shape)
 
 
-def _sampling_grids(rois: Tensor, bins: Bins) -> Iterator[SamplingGrid]:
+def _sampling_grids(features: Tensor, rois: Tensor, bins: Bins) -> Iterator[SamplingGrid]:
     """Group the boxes by their number of samples per bin, because a weighted sum needs bins of equal size."""
+    if not features.numel():
+        return
     size, scale, ratio, aligned = bins
     corners = rois[:, [2, 1, 4, 3]] * scale - (0.5 if aligned else 0.0)  # y1, x1, y2, x2
     start = corners[:, :2]
@@ -182,11 +188,31 @@ def _blank(features: Tensor, rois: Tensor, bins: Bins, fill: float) -> Tensor:
     return features.new_full((len(rois), *bins.output_size, features.shape[1]), fill)
 
 
-def _validated(x: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
-    """Check the shapes and return both in full precision, the boxes without gradient."""
+def _validated(x: Tensor, rois: Tensor, bins: Bins) -> tuple[Tensor, Tensor]:
+    """Check the arguments; return both in full precision, the boxes without gradient and inside their bounds."""
     if x.ndim != 4:
         raise ValueError(f'x must have shape (B, C, H, W), got {tuple(x.shape)}')
     if rois.ndim != 2 or rois.shape[1] != 5:
         raise ValueError(f'rois must have shape (K, 5): image, x1, y1, x2, y2; got {tuple(rois.shape)}')
     features = full_precision(x)
-    return features, rois.detach().to(features.dtype)
+    return features, _bounded(rois.detach().to(features.dtype), features.shape, bins.spatial_scale)
+
+
+def _bounded(rois: Tensor, shape: torch.Size, scale: float) -> Tensor:
+    """Clamp boxes to a map's size around the map; a box with NaN or without an image becomes a point outside.
+
+    A reversed box becomes one of size 0. The clamp bounds the adaptive number of samples. torchvision's kernel reads
+    foreign memory where a location is NaN or infinite and for an image that is not in the batch, and fails or reflects a
+    reversed box.
+    """
+    num_images, _, h, w = shape
+    image = rois[:, 0]
+    in_batch = (image > -1) & (image < num_images)
+    if rois.is_cpu and not in_batch.all():  # elsewhere the question would be a host-device sync
+        raise ValueError(f'rois: image index must be in [0, {num_images}), got {image[~in_batch][0].item():g}')
+    valid = in_batch & ~rois.isnan().any(1)
+    x1, y1, x2, y2 = (
+        rois[:, column].clamp(-(size + 2) / scale, (2 * size + 2) / scale).where(valid, -(size + 2) / scale)
+        for column, size in zip((1, 2, 3, 4), (w, h, w, h), strict=True)
+    )
+    return torch.stack([image.where(in_batch, 0.0), x1, y1, torch.maximum(x1, x2), torch.maximum(y1, y2)], 1)

@@ -1,10 +1,30 @@
-"""Selects torchvision's kernels or plain torch, and the precision of the computation."""
+"""Which ops are computed by torchvision's kernels, and the precision of the computation."""
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
+
+# Devices where a kernel of torchvision is used. Its CPU kernels of the other two are 1.6 to 11 times slower than plain
+# torch in a training step (docs/ops.md).
+USED_ON: dict[str, tuple[str, ...]] = {
+    'nms': ('cpu', 'cuda'),
+    'deform_conv2d': ('cuda',),
+    'roi_align': ('cuda',),
+}
+
+
+def torchvision_op(name: str, device_type: str) -> Callable | None:
+    """Return the function of ``torchvision.ops`` that computes an op on a device; None where plain torch does.
+
+    Args:
+        name: A key of ``USED_ON``.
+        device_type: ``'cpu'``, ``'cuda'``, ...
+    """
+    kernels = torchvision_ops(device_type) if device_type in USED_ON[name] else None
+    return kernels and getattr(kernels, name)
 
 
 @cache
