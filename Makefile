@@ -6,8 +6,10 @@ HEAD ?= centernet
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+# Its python3.X commands answer for chosen versions only.
+PYENV_PYTHONS = $(shell pyenv versions --bare 2>/dev/null | sort -rV | paste -sd:)
 
-.PHONY: demo test test-fast test-slow test-overfit test-gpu format check bench clean
+.PHONY: demo test test-fast test-docs test-slow test-overfit test-gpu matrix release-check format check bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/python tools/demo.py --head $(HEAD)
@@ -17,6 +19,10 @@ test: check test-fast
 
 test-fast: $(INSTALLED)
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not overfit"
+
+# Links, commands and examples in the docs.
+test-docs: $(INSTALLED)
+	$(BIN)/python -m pytest tests/test_docs.py tests/test_docstrings.py
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
@@ -42,6 +48,15 @@ check: $(INSTALLED)
 # The CPU part takes about ten minutes. On a GPU: make bench BENCH="--device cuda".
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks $(BENCH)
+
+# The fast tests in every environment that docs/environments.md promises, one after the other: about an hour and a half.
+# One of them: make matrix ROW=oldest. Needs Python 3.10 to 3.13, on the PATH or in pyenv.
+matrix: $(INSTALLED)
+	PYENV_VERSION=$(PYENV_PYTHONS) $(BIN)/nox --session $(if $(ROW),"tests($(ROW))",tests tables)
+
+# The sdist and the wheel: equal bytes twice, metadata, and a walk through the wheel in an empty folder.
+release-check: $(INSTALLED)
+	$(BIN)/nox --session release wheel
 
 clean:
 	rm -rf $(VENV) demo_output build *.egg-info .pytest_cache .mypy_cache .ruff_cache

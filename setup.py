@@ -1,10 +1,15 @@
-"""Everything is in pyproject.toml, except that the wheel carries configs and tools in mmdet_kpheads/.mim."""
+"""What pyproject.toml cannot say: the wheel carries configs and tools in mmdet_kpheads/.mim; equal bytes each time."""
 
+import gzip
+import os
 import shutil
+import tarfile
 from pathlib import Path
+from typing import Any
 
 from setuptools import setup
 from setuptools.command.build_py import build_py
+from setuptools.command.sdist import sdist
 
 ROOT = Path(__file__).parent
 CARRIED = ('configs', 'tools')  # and model-index.yml, the list of recipes for OpenMMLab's tools
@@ -24,4 +29,22 @@ class BuildWithConfigs(build_py):
         shutil.copy(ROOT / 'model-index.yml', target.parent)
 
 
-setup(cmdclass={'build_py': BuildWithConfigs})
+class ReproducibleSdist(sdist):
+    """Writes the same bytes each time, as the wheel's builder does by itself: sorted, one time, no owner."""
+
+    def make_archive(self, base_name: str, *args: Any, base_dir: Any = None, **kwargs: Any) -> str:
+        """Write ``base_dir`` to ``base_name.tar.gz`` with the time of SOURCE_DATE_EPOCH, by default 1970."""
+        when = int(os.environ.get('SOURCE_DATE_EPOCH', 0))
+
+        def anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+            entry.mtime, entry.uid, entry.gid, entry.uname, entry.gname = when, 0, 0, '', ''
+            entry.mode = 0o755 if entry.mode & 0o100 else 0o644
+            return entry
+
+        path = f'{base_name}.tar.gz'
+        with gzip.GzipFile(path, 'wb', mtime=when) as zipped, tarfile.open(fileobj=zipped, mode='w') as archive:
+            archive.add(base_dir, filter=anonymous)
+        return path
+
+
+setup(cmdclass={'build_py': BuildWithConfigs, 'sdist': ReproducibleSdist})

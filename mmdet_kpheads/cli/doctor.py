@@ -1,4 +1,4 @@
-"""Report what is installed, where each op comes from, and what is missing."""
+"""Report whether the environment is tested, where each op comes from, and what is missing."""
 
 import importlib
 import platform
@@ -6,12 +6,20 @@ import platform
 import torch
 
 from .. import compat
-from ..compat import mmcv_ext, stack
-from ..ops.torchvision_kernels import torchvision_ops
+from ..compat import environments, mmcv_ext, stack
+from ..ops.torchvision_kernels import torchvision_op
+from ..version import __version__
 from .subcommands import make_parser
 
-BY_TORCHVISION = ('nms', 'deform_conv', 'roi_align')  # avg pooling and offset 0
-OPS = ('nms', 'softnms', 'deform_conv', 'modulated_deform_conv', 'roi_align', 'sigmoid_focal_loss')
+# The ops that are provided, as mmcv._ext names them, and the op of torchvision that may compute them.
+OPS = {
+    'nms': 'nms',
+    'softnms': None,
+    'deform_conv': 'deform_conv2d',
+    'modulated_deform_conv': 'deform_conv2d',
+    'roi_align': 'roi_align',  # the average; the maximum is plain torch
+    'sigmoid_focal_loss': None,
+}
 
 
 def report() -> tuple[list[str], bool]:
@@ -20,22 +28,23 @@ def report() -> tuple[list[str], bool]:
     Returns:
         Lines to print; whether the package is usable.
     """
-    problems = compat.problems()
-    lines = _versions()
-    if not any('mmcv' in problem for problem in problems):
-        lines += ['', *_ops()]
-    lines += [
-        '',
+    here = environments.installed()
+    problems = [*environments.problems(here), *compat.problems()]
+    findings = [
         *(f'WARNING {line}' for line in stack.overlaid()),
         *(f'PROBLEM {line}' for line in problems),
     ]
+    lines = [] if any('mmcv' in problem for problem in problems) else [*_ops(), '']
+    lines += findings
     lines.append(stack.CURE if problems else 'mmdet_kpheads is usable.')
-    return lines, not problems
+    state = 'unusable: see PROBLEM' if problems else environments.verdict(here)
+    block = [f'mmdet_kpheads {__version__}', *_versions(), f'environment  {state}', *findings]
+    return [*lines, '', 'For a bug report:', '', '```', *block, '```'], not problems
 
 
 def main(argv: list[str] | None = None) -> int:
     """Print the report. The exit code is 0 if the package is usable, else 1."""
-    make_parser('doctor', 'Report what is installed, which op comes from where, and what is missing.').parse_args(argv)
+    make_parser('doctor', 'Report whether this environment is tested, and which op comes from where.').parse_args(argv)
     lines, usable = report()
     print('\n'.join(lines))
     return 0 if usable else 1
@@ -48,6 +57,7 @@ def _versions() -> list[str]:
         f'python       {platform.python_version()} on {platform.system()} {platform.machine()}',
         f'torch        {torch.__version__}, {cuda}, {gpu}',
         f'torchvision  {_version("torchvision")}',
+        f'numpy        {_version("numpy")}',
     ]
     for module in stack.VERSIONS:
         lines.append(f'{module:12} {_version(module)} ({", ".join(stack.installed(module)) or "no distribution"})')
@@ -57,6 +67,8 @@ def _versions() -> list[str]:
 def _version(module: str) -> str:
     try:
         return importlib.import_module(module).__version__
+    except ModuleNotFoundError as error:
+        return 'not installed' if error.name == module else f'needs {error.name}, which is not installed'
     except Exception as error:  # a broken installation can fail in any way; the doctor reports which
         return f'does not import: {type(error).__name__}: {(str(error).splitlines() or [""])[0]}'
 
@@ -65,10 +77,15 @@ def _ops() -> list[str]:
     """Report for each op where it comes from."""
     if not mmcv_ext.provide():
         return ['mmcv ops     compiled (mmcv._ext); nothing is replaced']
-    device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    kernels = torchvision_ops(device)
-    lines = ['mmcv ops     mmcv._ext is not compiled; mmdet_kpheads replaces it:']
-    for op in OPS:
-        by_torchvision = kernels and op.removeprefix('modulated_') in BY_TORCHVISION
-        lines.append(f'  {op:24}{"torchvision" if by_torchvision else "plain torch"}')
+    devices = ['cpu', 'cuda'] if torch.cuda.is_available() else ['cpu']
+    lines = [
+        'mmcv ops     mmcv._ext is not compiled; mmdet_kpheads replaces it:',
+        f'  {"op":24}{"".join(f"{device:13}" for device in devices)}'.rstrip(),
+    ]
+    for op, of_torchvision in OPS.items():
+        sources = [
+            'torchvision' if of_torchvision and torchvision_op(of_torchvision, device) else 'plain torch'
+            for device in devices
+        ]
+        lines.append(f'  {op:24}{"".join(f"{source:13}" for source in sources)}'.rstrip())
     return [*lines, f'  {"any other":24}missing: an error names it and how to compile mmcv']

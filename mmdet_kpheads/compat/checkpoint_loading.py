@@ -18,12 +18,8 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 from mmengine.runner import checkpoint as mmengine_checkpoint
+from numpy._core import multiarray
 from torch.torch_version import TorchVersion
-
-try:
-    from numpy._core import multiarray
-except ImportError:  # before NumPy 1.26
-    from numpy.core import multiarray
 
 from ..errors import InputError
 

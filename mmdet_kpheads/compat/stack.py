@@ -1,17 +1,17 @@
 """Check that mmengine, mmcv and mmdet are installed and fit each other. Problems are sentences, with their cure."""
 
 import importlib
-import re
 from importlib import metadata
 
-INSTALL = 'pip install "mmdet-kpheads[onedl]"'
+from .environments import STACKS, release
+
+PINS = {stack: ' '.join(f'{name}=={pin}' for name, pin in pins.items()) for stack, pins in STACKS.items()}
 CURE = (
-    f'Install the maintained stack with\n    {INSTALL}\n'
-    'which is\n    pip install onedl-mmengine==0.10.12 onedl-mmcv==2.3.6 onedl-mmdetection==3.5.1\n'
-    'or the original one with\n    pip install mmengine==0.10.7 mmcv-lite==2.1.0 mmdet==3.3.0\n'
+    f'Install the maintained stack with\n    pip install {PINS["onedl"]}\n'
+    f'or the original one with\n    pip install {PINS["openmmlab"]}\n'
     '`mmdet-kpheads doctor` shows what is installed.'
 )
-# Import name: lowest version that this package is tested with, first version that is not expected to work.
+# Import name: lowest version that is expected to work, first version that is not.
 VERSIONS = {'mmengine': ('0.10.7', '1'), 'mmcv': ('2.0.0', '3'), 'mmdet': ('3.3.0', '4')}
 DISTRIBUTIONS = {
     'mmengine': ('onedl-mmengine', 'mmengine', 'mmengine-lite'),
@@ -71,11 +71,6 @@ def _version_problems(module: str, low: str, high: str) -> list[str]:
     version = getattr(importlib.import_module(module), '__version__', None)
     if version is None:
         return [f'{module} has no __version__: its installation is incomplete']
-    if not _release(low) <= _release(version) < _release(high):
+    if not release(low) <= release(version) < release(high):
         return [f'{module} {version} does not fit: needs >={low},<{high}']
     return []
-
-
-def _release(version: str) -> tuple[int, ...]:
-    """Parse the release numbers: '2.1.0rc1' is (2, 1, 0)."""
-    return tuple(int(number) for number in re.findall(r'\d+', version)[:3])

@@ -9,11 +9,14 @@ D deformable groups. Offsets are (dy, dx) per tap, in input cells.
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.torch_version import TorchVersion
 
 from .torchvision_kernels import full_precision, torchvision_op
 
 Pair = int | tuple[int, int]
 
+# embedding_bag of torch 2.4 fails if the weights have a gradient and the rows have none; that of 2.9 does not.
+ROWS_NEED_GRADIENT = TorchVersion(torch.__version__) < '2.9'
 OUTSIDE = -2.0  # in cells: far enough from the first cell, 0, that no interpolation and no gradient reaches it
 
 
@@ -76,7 +79,8 @@ def _safe_offset(offset: Tensor, x: Tensor, weight: Tensor, geometry: tuple) -> 
     grid = torch.stack(torch.broadcast_tensors(*_regular_grid(kernel, (p, q), geometry, x.device)))  # (2, P, Q, K)
     grid = grid.permute(3, 0, 1, 2)  # (K, 2, P, Q)
     shift = offset.view(b, -1, *grid.shape)  # (B, D, K, 2, P, Q)
-    inside = _is_inside(*(shift + grid).unbind(3), h, w)  # (B, D, K, P, Q)
+    rows, columns = (shift + grid).unbind(3)
+    inside = _is_inside(rows, columns, h, w)  # (B, D, K, P, Q)
     return shift.where(inside[:, :, :, None], OUTSIDE - grid).view(offset.shape)
 
 
@@ -93,6 +97,8 @@ def _sampled_columns(x: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | N
         sample_weights = sample_weights * mask.view(b, d, taps, p, q).permute(0, 3, 4, 2, 1)[..., None]
     first_row = torch.arange(b * d, device=x.device).view(b, 1, 1, 1, d, 1) * (h * w)
     table = x.view(b, d, c // d, h, w).permute(0, 1, 3, 4, 2).reshape(b * d * h * w, c // d)
+    if ROWS_NEED_GRADIENT and sample_weights.requires_grad and not table.requires_grad:
+        table = table.detach().requires_grad_()
     columns = F.embedding_bag(
         (cells + first_row).reshape(-1, 4), table, per_sample_weights=sample_weights.reshape(-1, 4), mode='sum'
     )

@@ -202,8 +202,8 @@ def _bounded(rois: Tensor, shape: torch.Size, scale: float) -> Tensor:
     """Clamp boxes to a map's size around the map; a box with NaN or without an image becomes a point outside.
 
     A reversed box becomes one of size 0. The clamp bounds the adaptive number of samples. torchvision's kernel reads
-    foreign memory where a location is NaN or infinite and for an image that is not in the batch, and fails or reflects a
-    reversed box.
+    foreign memory where a location is NaN or infinite and for an image that is not in the batch; of a reversed box it
+    takes samples backwards, or fails.
     """
     num_images, _, h, w = shape
     image = rois[:, 0]

@@ -2,7 +2,9 @@
 
 import torch
 
+import mmdet_kpheads
 from mmdet_kpheads.cli import doctor
+from mmdet_kpheads.compat import environments
 from tests.compat.processes import broken_stack, call
 
 
@@ -15,12 +17,34 @@ def test_usable_stack(capsys):
     assert 'mmdet_kpheads is usable.' in printed
 
 
+def test_it_ends_with_a_block_for_a_bug_report(monkeypatch):
+    row = environments.ROWS[0]
+    monkeypatch.setattr(environments, 'installed', lambda: row)
+    lines, usable = doctor.report()
+    assert usable
+    *_, heading, _, begin, package, python, torch_line, _, _, _, _, _, environment, end = lines
+    assert (heading, begin, end) == ('For a bug report:', '```', '```')
+    assert package == f'mmdet_kpheads {mmdet_kpheads.__version__}'
+    assert python.startswith('python ') and torch_line.startswith('torch ')
+    assert environment == "environment  tested: it is the row 'oldest' of the matrix, which runs on a CPU"
+
+
+def test_what_is_older_than_any_row_is_a_problem(monkeypatch):
+    old = environments.ROWS[0]._replace(torch='2.1.2')
+    monkeypatch.setattr(environments, 'installed', lambda: old)
+    lines, usable = doctor.report()
+    assert not usable
+    assert 'PROBLEM torch 2.1.2 is older than 2.4.1: pip install "torch>=2.4.1"' in lines
+    assert 'environment  unusable: see PROBLEM' in lines
+
+
 def test_source_of_each_op(monkeypatch):
     monkeypatch.setattr(doctor.mmcv_ext, 'provide', lambda: True)
-    monkeypatch.setattr(doctor, 'torchvision_ops', lambda device: object())
+    monkeypatch.setattr(doctor, 'torchvision_op', lambda op, device: op == 'deform_conv2d')
     lines = '\n'.join(doctor.report()[0])
-    assert 'softnms                 plain torch' in lines
-    assert 'modulated_deform_conv   torchvision' in lines
+    assert '\n  softnms                 plain torch\n' in lines
+    assert '\n  modulated_deform_conv   torchvision\n' in lines
+    assert '\n  roi_align               plain torch\n' in lines
     assert 'any other               missing' in lines
     monkeypatch.setattr(doctor.mmcv_ext, 'provide', lambda: False)
     assert 'compiled (mmcv._ext); nothing is replaced' in '\n'.join(doctor.report()[0])
@@ -31,7 +55,7 @@ def test_missing_mmdet(tmp_path):
     assert seen.returncode == 1
     assert seen.stderr == ''
     assert 'PROBLEM mmdet is missing' in seen.stdout
-    assert 'pip install "mmdet-kpheads[onedl]"' in seen.stdout
+    assert 'pip install onedl-mmengine==' in seen.stdout
 
 
 def test_it_does_not_depend_on_how_python_was_started(tmp_path):

@@ -1,5 +1,6 @@
 """Train, resume and load with strict loaders; refuse files that try to run code."""
 
+import os
 import pickle
 import re
 import zipfile
@@ -13,8 +14,12 @@ from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner import load_checkpoint
 
-from mmdet_kpheads.compat import checkpoint_loading
+from mmdet_kpheads.compat import checkpoint_loading, environments
 from tests.compat.runners import SCHEDULES, Model, Score, runner
+
+# Files that the rows of the matrix wrote. WRITE_CHECKPOINTS=1 lets the installed row write its own again.
+STORED = Path(__file__).parent / 'stored'
+ONE_CYCLE = SCHEDULES[4]  # with functions of a class in the file
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +54,45 @@ def test_train_resume_and_load(tmp_path, schedule):
     model = Model()
     load_checkpoint(model, str(tmp_path / 'more' / 'epoch_2.pth'))
     torch.testing.assert_close(model.state_dict(), torch.load(tmp_path / 'more' / 'epoch_2.pth')['state_dict'])
+
+
+def kinds(value):
+    """The types in a checkpoint, by key."""
+    return {key: kinds(item) for key, item in value.items()} if isinstance(value, dict) else type(value)
+
+
+def test_the_stored_file_is_what_this_row_writes(tmp_path):
+    here = environments.installed()
+    row = environments.nearest(here)
+    if environments.differences(here, row):
+        pytest.skip('not a row of the matrix')
+    runner(tmp_path, ONE_CYCLE, epochs=2).train()  # mmengine writes the end of the schedule into the file
+    stored = STORED / f'{row.name}.pth'
+    if os.environ.get('WRITE_CHECKPOINTS'):
+        content = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)
+        info = content['message_hub']['runtime_info']
+        info.update({key: Path(info[key]).name for key in ('last_ckpt', 'best_ckpt') if key in info})  # no folders
+        torch.save(content, stored)
+    written, kept = (torch.load(path, weights_only=True) for path in (tmp_path / 'epoch_1.pth', stored))
+    assert kinds({**written, 'meta': {}}) == kinds({**kept, 'meta': {}})
+
+
+@pytest.mark.parametrize('writer', [row.name for row in environments.ROWS])
+def test_a_run_of_another_row_goes_on(tmp_path, writer):
+    """From its file after one epoch to the weights of a run of two."""
+    resumed = runner(tmp_path / 'resumed', ONE_CYCLE, 2, load_from=str(STORED / f'{writer}.pth'), resume=True)
+    whole = runner(tmp_path / 'whole', ONE_CYCLE, 2)
+    for run in (resumed, whole):
+        run.train()
+    assert resumed.epoch == 2
+    assert resumed.optim_wrapper.get_lr() == whole.optim_wrapper.get_lr()
+    for key in ('train/loss', 'train/lr'):
+        ours, expected = (run.message_hub.get_scalar(key).data[0] for run in (resumed, whole))
+        np.testing.assert_allclose(ours, expected, rtol=1e-5)
+    for name in ('state_dict', 'ema_state_dict'):
+        files = (Path(run.work_dir) / 'epoch_2.pth' for run in (resumed, whole))
+        ours, expected = (torch.load(path, weights_only=True)[name] for path in files)
+        torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_history_keeps_its_statistics(tmp_path):

@@ -22,7 +22,7 @@ def test_the_installed_stack_fits():
 
 def test_a_missing_package_is_one_readable_error(monkeypatch):
     monkeypatch.setitem(sys.modules, 'mmdet', None)  # as if it were not installed
-    with pytest.raises(ImportError, match=r'(?s)mmdet is missing.*pip install "mmdet-kpheads\[onedl\]"'):
+    with pytest.raises(ImportError, match=r'(?s)mmdet is missing.*pip install onedl-mmengine=='):
         compat.prepare()
 
 

@@ -56,10 +56,31 @@ def test_boxes_without_samples_are_zero(mode):
 
 
 @pytest.mark.parametrize('mode', ['avg', 'max'])
-def test_no_boxes(mode):
-    x = torch.randn(1, 3, 4, 4, requires_grad=True)
-    out = roi_align(x, torch.zeros(0, 5), (2, 3), pool_mode=mode)
-    assert out.shape == (0, 3, 2, 3)
+@pytest.mark.parametrize(
+    ('shape', 'boxes'), [((1, 3, 4, 4), 0), ((0, 3, 4, 4), 0), ((1, 3, 0, 4), 2), ((1, 3, 4, 0), 2)]
+)
+def test_no_boxes_no_images_no_cells(mode, shape, boxes):
+    x = torch.randn(shape, requires_grad=True)
+    out = roi_align(x, torch.zeros(boxes, 5), (2, 3), pool_mode=mode)
+    assert out.shape == (boxes, 3, 2, 3)
+    assert not out.any()
+    assert not torch.autograd.grad(out.sum(), x)[0].any()
+
+
+@pytest.mark.parametrize('far', [1e4, 1e30, torch.inf])
+@pytest.mark.parametrize('mode', ['avg', 'max'])
+def test_a_huge_box_is_clamped_to_one_map_around_the_map(mode, far):
+    """Of a 4 x 4 map: from -6 to 10 cells, whatever it was; the number of adaptive samples stays small."""
+    x = torch.rand(1, 1, 4, 4)
+    huge = torch.tensor([[0.0, -far, -far, far, far]])
+    clamped = torch.tensor([[0.0, -6, -6, 10, 10]])
+    assert torch.equal(*(roi_align(x, rois, (2, 2), pool_mode=mode) for rois in (huge, clamped)))
+
+
+@pytest.mark.parametrize('image', [2.0, -1.0, 1e30, torch.nan])
+def test_a_box_of_no_image_is_an_error(image):
+    with pytest.raises(ValueError, match=r'image index must be in \[0, 2\), got'):
+        roi_align(torch.ones(2, 1, 4, 4), torch.tensor([[0.0, 1, 1, 2, 2], [image, 1, 1, 2, 2]]), (2, 2))
 
 
 def test_half_precision():

@@ -1,9 +1,10 @@
-"""torchvision's kernels on a CPU, on the inputs of compiled mmcv and on hostile ones; test_torchvision_kernels.py runs it.
+"""torchvision's kernels on a CPU, on the inputs of compiled mmcv and on hostile ones.
 
-In a process of its own, since a kernel that reads foreign memory ends the process.
+test_torchvision_kernels.py runs it in a process of its own, since a kernel that reads foreign memory ends the process.
 """
 
 import faulthandler
+from functools import partial
 
 import numpy as np
 import pytest
@@ -128,7 +129,7 @@ def test_hostile_boxes_to_pool(both, coordinate, aligned, ratio):
 
 def test_pooling_no_boxes_no_images_and_no_cells(both):
     for shape, boxes in (((2, 3, 4, 5), 0), ((0, 3, 4, 5), 0), ((1, 3, 0, 5), 1), ((1, 3, 4, 0), 1)):
-        for out in both(lambda shape=shape, boxes=boxes: roi_align(torch.ones(shape), torch.ones(boxes, 5) * 0, (2, 2))):
+        for out in both(partial(roi_align, torch.ones(shape), torch.zeros(boxes, 5), (2, 2))):
             assert out.shape == (boxes, 3, 2, 2)
             assert not out.any()
 
