@@ -14,7 +14,7 @@ PYENV_PYTHONS = $(shell pyenv versions --bare 2>/dev/null | sort -rV | paste -sd
 demo: $(INSTALLED)
 	$(BIN)/python tools/demo.py --head $(HEAD)
 
-# Everything that CI runs.
+# Lint and the fast tests.
 test: check test-fast
 
 test-fast: $(INSTALLED)
@@ -49,17 +49,17 @@ check: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks $(BENCH)
 
-# The fast tests in every environment that docs/environments.md promises, one after the other: about an hour and a half.
+# The fast tests in every environment that docs/environments.md promises, one after the other: about an hour.
 # One of them: make matrix ROW=oldest. Needs Python 3.10 to 3.13, on the PATH or in pyenv.
 matrix: $(INSTALLED)
 	PYENV_VERSION=$(PYENV_PYTHONS) $(BIN)/nox --session $(if $(ROW),"tests($(ROW))",tests tables)
 
 # The sdist and the wheel: equal bytes twice, metadata, and a walk through the wheel in an empty folder.
 release-check: $(INSTALLED)
-	$(BIN)/nox --session release wheel
+	$(BIN)/nox --session release
 
 clean:
-	rm -rf $(VENV) demo_output build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .nox demo_output* build *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 # torch first, since the rest depends on it; mmcv builds as pure Python because its isolated build does not see torch.
 $(INSTALLED): pyproject.toml setup.py

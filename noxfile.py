@@ -37,6 +37,8 @@ nox.options.sessions = ['tests', 'tables']
 def tests(session: nox.Session, row: Any) -> None:
     """Run the fast tests in one row. Its environment, some 6 GB with CUDA, is removed afterwards."""
     start, report = time.monotonic(), RESULTS / f'{row.name}.xml'
+    for old in RESULTS.glob(f'{row.name}.*'):
+        old.unlink()
     pins = [f'torch=={row.torch}', f'numpy=={row.numpy}{"" if "." in row.numpy else ".*"}', *row.others]
     if row.torchvision:
         pins.append(f'torchvision=={row.torchvision}')
@@ -87,14 +89,18 @@ def release(session: nox.Session) -> None:
     commit_time = session.run('git', 'log', '-1', '--format=%ct', external=True, silent=True)
     environment = {'SOURCE_DATE_EPOCH': str(commit_time).strip()}
     shutil.rmtree(DIST, ignore_errors=True)
-    again = session.create_tmp()
+    again = Path(session.create_tmp())
+    source = again / 'source'  # what is committed, and nothing else
+    session.run('git', 'archive', '--output', f'{source}.tar', 'HEAD', external=True)
+    shutil.unpack_archive(f'{source}.tar', source)
     for folder in (DIST, again):
-        session.run('python', '-m', 'build', '--outdir', str(folder), str(ROOT), env=environment, silent=True)
+        session.run('python', '-m', 'build', '--outdir', str(folder), str(source), env=environment, silent=True)
     for path in sorted(DIST.iterdir()):
-        if path.read_bytes() != Path(again, path.name).read_bytes():
+        if path.read_bytes() != (again / path.name).read_bytes():
             session.error(f'{path.name}: a second build has other bytes')
         session.log(f'{path.name}: sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}, twice')
     session.run('twine', 'check', '--strict', *map(str, DIST.iterdir()))
+    session.notify('wheel')
 
 
 @nox.session

@@ -12,6 +12,7 @@ from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
 
 ROOT = Path(__file__).parent
+os.environ.setdefault('SOURCE_DATE_EPOCH', '315532800')  # 1980, the first year of zip archives
 CARRIED = ('configs', 'tools')  # and model-index.yml, the list of recipes for OpenMMLab's tools
 
 
@@ -33,8 +34,8 @@ class ReproducibleSdist(sdist):
     """Writes the same bytes each time, as the wheel's builder does by itself: sorted, one time, no owner."""
 
     def make_archive(self, base_name: str, *args: Any, base_dir: Any = None, **kwargs: Any) -> str:
-        """Write ``base_dir`` to ``base_name.tar.gz`` with the time of SOURCE_DATE_EPOCH, by default 1970."""
-        when = int(os.environ.get('SOURCE_DATE_EPOCH', 0))
+        """Write ``base_dir`` to ``base_name.tar.gz`` with the time of SOURCE_DATE_EPOCH."""
+        when = int(os.environ['SOURCE_DATE_EPOCH'])
 
         def anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo:
             entry.mtime, entry.uid, entry.gid, entry.uname, entry.gname = when, 0, 0, '', ''

@@ -27,4 +27,5 @@ def with_table(text: str, name: str, header: list[str], rows: list[list[str]]) -
     before, begin, rest = text.partition(BEGIN.format(name))
     assert begin, f'the page has no line {BEGIN.format(name)}'
     _, end, after = rest.partition(END)
+    assert end, f'the page has no line {END} after {BEGIN.format(name)}'
     return f'{before}{begin}\n\n{table}\n\n{end}{after}'

@@ -32,7 +32,7 @@ def test_links_lead_somewhere(page):
 def test_named_commands_and_targets_exist(page):
     text = page.read_text()
     targets = set(re.findall(r'^([\w-]+):', (ROOT / 'Makefile').read_text(), re.MULTILINE))
-    assert set(re.findall(r'(?:^|`)make ([a-z][\w-]*)', text, re.MULTILINE)) <= targets
+    assert set(re.findall(r'(?:^ *|`)make ([a-z][\w-]*)', text, re.MULTILINE)) <= targets
     assert set(re.findall(r'(?:^ *|`)mmdet-kpheads ([a-z][\w-]*)', text, re.MULTILINE)) <= set(SUMMARIES)
 
 

@@ -96,15 +96,16 @@ def main(argv: list[str] | None = None) -> None:
     """
     parser = make_parser('demo')
     parser.add_argument('--head', default='centernet', help='the config is demo/<head>_digits.py; default %(default)s')
-    parser.add_argument('--folder', default='demo_output', help='output folder; default %(default)s')
+    parser.add_argument('--folder', help='output folder; default demo_output, with --quick demo_output_quick')
     parser.add_argument(
         '--quick',
         action='store_true',
-        help=f'{QUICK_TRAIN} images and one epoch: shows in a minute that everything runs, but detects nothing',
+        help=f'{QUICK_TRAIN} images and one epoch: shows in a minute that everything runs, and detects little',
     )
     args = parser.parse_args(argv)
     num_train, num_val = (QUICK_TRAIN, QUICK_VAL) if args.quick else (NUM_TRAIN, NUM_VAL)
-    start, folder = time.monotonic(), Path(args.folder).resolve()
+    start = time.monotonic()
+    folder = Path(args.folder or ('demo_output_quick' if args.quick else 'demo_output')).resolve()
     config, work_dir = f'demo/{args.head}_digits.py', f'work_dirs/{args.head}_digits'
 
     print(f'writing {num_train} + {num_val} images to {folder / DATA}', flush=True)
@@ -116,7 +117,7 @@ def main(argv: list[str] | None = None) -> None:
     call_subcommand('test', folder, config, checkpoint, '--work-dir', test_dir, '--out', out)
     drawn = draw_predictions(mmengine.load(folder / out), folder / 'visualizations' / args.head, folder / DATA)
     metrics = read_metrics(folder / test_dir)
-    ap50, ap = metrics['coco/bbox_mAP_50'], metrics['coco/bbox_mAP']
+    ap50, ap = (metrics.get(f'coco/{name}', 0.0) for name in ('bbox_mAP_50', 'bbox_mAP'))  # absent without a detection
 
     print(f'\ndata, training, test and visualizations took {time.monotonic() - start:.0f} s')
     print(f'COCO AP50 {ap50:.3f}, AP {ap:.3f} on {num_val} validation images')

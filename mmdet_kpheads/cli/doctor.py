@@ -29,14 +29,17 @@ def report() -> tuple[list[str], bool]:
         Lines to print; whether the package is usable.
     """
     here = environments.installed()
-    problems = [*environments.problems(here), *compat.problems()]
+    problems = compat.problems()
     findings = [
         *(f'WARNING {line}' for line in stack.overlaid()),
         *(f'PROBLEM {line}' for line in problems),
     ]
     lines = [] if any('mmcv' in problem for problem in problems) else [*_ops(), '']
     lines += findings
-    lines.append(stack.CURE if problems else 'mmdet_kpheads is usable.')
+    if not problems:
+        lines.append('mmdet_kpheads is usable.')
+    elif stack.problems():
+        lines.append(stack.CURE)
     state = 'unusable: see PROBLEM' if problems else environments.verdict(here)
     block = [f'mmdet_kpheads {__version__}', *_versions(), f'environment  {state}', *findings]
     return [*lines, '', 'For a bug report:', '', '```', *block, '```'], not problems

@@ -4,7 +4,7 @@
 and ``python -m mmdet_kpheads.run`` call it; other scripts call it themselves if they want it.
 """
 
-from . import mmcv_ext, stack
+from . import environments, mmcv_ext, stack
 
 
 def prepare() -> None:
@@ -50,7 +50,7 @@ def problems() -> list[str]:
 
     If nothing does, ``mmcv.ops`` and ``mmdet.models`` are imported afterwards.
     """
-    if found := stack.problems():
+    if found := [*environments.problems(environments.installed()), *stack.problems()]:
         return found
     mmcv_ext.provide()
     return stack.import_problems('mmdet.models')

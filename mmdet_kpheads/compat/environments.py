@@ -3,9 +3,11 @@
 Uses the standard library alone: noxfile.py runs this file without the package.
 """
 
+import platform
 import re
 from importlib import metadata
-from platform import python_version
+from importlib.util import find_spec
+from pathlib import Path
 from typing import NamedTuple
 
 Release = tuple[int, ...]
@@ -21,6 +23,8 @@ class Environment(NamedTuple):
     stack: str  # an extra of pyproject.toml
     numpy: str  # a version or its beginning
     others: tuple[str, ...] = ()  # more requirements: the lower bounds of pyproject.toml, in the oldest row
+    system: str = 'Linux x86_64'
+    mmcv_ops: str = 'fallback'  # or 'compiled'
 
 
 ROWS = (
@@ -37,6 +41,7 @@ STACKS = {  # as pyproject.toml pins them
     'openmmlab': {'mmengine': '0.10.7', 'mmcv-lite': '2.1.0', 'mmdet': '3.3.0'},
 }
 OTHER_STACK = 'another mix'
+UNKNOWN = 'unknown'  # installed without metadata
 
 
 def installed() -> Environment:
@@ -45,21 +50,23 @@ def installed() -> Environment:
     torchvision, numpy, torch = (_version(dist) for dist in ('torchvision', 'numpy', 'torch'))
     return Environment(
         'installed',
-        '.'.join(python_version().split('.')[:2]),
-        torch or 'none',
+        '.'.join(platform.python_version().split('.')[:2]),
+        torch or UNKNOWN,
         torchvision,
         stack[0] if stack else OTHER_STACK,
-        numpy or 'none',
+        numpy or UNKNOWN,
+        system=f'{platform.system()} {platform.machine()}',
+        mmcv_ops='compiled' if _has_compiled_ops() else 'fallback',
     )
 
 
 def differences(here: Environment, row: Environment) -> list[str]:
     """List what another environment has differently, as ``'torch 2.6.0 (row: 2.4.1)'``."""
     found = []
-    for field in ('python', 'torch', 'torchvision', 'stack', 'numpy'):
+    for field in ('python', 'torch', 'torchvision', 'stack', 'numpy', 'system', 'mmcv_ops'):
         ours, theirs = getattr(here, field), getattr(row, field)
         if ours != theirs and not (field == 'numpy' and str(ours).startswith(f'{theirs}.')):
-            found.append(f'{field} {ours or "none"} (row: {theirs or "none"})')
+            found.append(f'{field.replace("_", " ")} {ours or "none"} (row: {theirs or "none"})')
     return found
 
 
@@ -89,9 +96,8 @@ def problems(here: Environment) -> list[str]:
     """List what is older than any row: a sentence each, with its cure."""
     found = []
     for field in ('torch', 'numpy'):
-        oldest = min((getattr(row, field) for row in ROWS), key=release)
-        if release(getattr(here, field)) < release(oldest):
-            version = getattr(here, field)
+        version, oldest = getattr(here, field), min((getattr(row, field) for row in ROWS), key=release)
+        if version != UNKNOWN and release(version) < release(oldest):
             found.append(f'{field} {version} is older than {oldest}: pip install "{field}>={oldest}"')
     return found
 
@@ -109,6 +115,11 @@ def _minor(version: str) -> int:
 def _version(distribution: str) -> str | None:
     """The release of an installed distribution without its local part (``+cpu``), or None."""
     try:
-        return metadata.version(distribution).split('+')[0]
+        return (metadata.version(distribution) or '').split('+')[0] or None  # None: metadata without a version
     except metadata.PackageNotFoundError:
         return None
+
+
+def _has_compiled_ops() -> bool:
+    spec = find_spec('mmcv')
+    return bool(spec and spec.origin and any(Path(spec.origin).parent.glob('_ext.*')))

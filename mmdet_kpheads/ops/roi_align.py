@@ -127,7 +127,8 @@ def max_pool_gradient(grad: Tensor, rois: Tensor, y: Tensor, x: Tensor, shape: t
     _, c, h, w = shape
     cells, weights = _bilinear_cells(full_precision(y), full_precision(x), h, w)
     parts = (full_precision(grad)[..., None] * weights).masked_fill((y == -1)[..., None], 0)
-    plane = rois[:, :1].long() * c + torch.arange(c, device=rois.device)  # (K, C)
+    image = rois[:, :1].long().clamp(0, max(0, shape[0] - 1))  # of a box without an image nothing has a gradient
+    plane = image * c + torch.arange(c, device=rois.device)  # (K, C)
     cells = cells + plane[:, :, None, None, None] * (h * w)
     return parts.new_zeros(shape.numel()).index_add(0, cells.flatten(), parts.flatten()).view(shape)
 

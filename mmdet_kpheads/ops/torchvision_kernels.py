@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Devices where a kernel of torchvision is used. Its CPU kernels of the other two are 1.6 to 11 times slower than plain
-# torch in a training step (docs/ops.md).
+# Devices where a kernel of torchvision is used. On a CPU the other two are 1.4 to 9 times slower than plain torch in a
+# training step (docs/ops.md); on CUDA nothing was measured.
 USED_ON: dict[str, tuple[str, ...]] = {
     'nms': ('cpu', 'cuda'),
     'deform_conv2d': ('cuda',),

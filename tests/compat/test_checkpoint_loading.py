@@ -58,7 +58,9 @@ def test_train_resume_and_load(tmp_path, schedule):
 
 def kinds(value):
     """The types in a checkpoint, by key."""
-    return {key: kinds(item) for key, item in value.items()} if isinstance(value, dict) else type(value)
+    if isinstance(value, dict):
+        return {key: kinds(item) for key, item in value.items()}
+    return [kinds(item) for item in value] if isinstance(value, list | tuple) else type(value)
 
 
 def test_the_stored_file_is_what_this_row_writes(tmp_path):

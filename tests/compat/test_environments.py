@@ -33,6 +33,8 @@ def test_a_row_is_tested(row):
         ({'torchvision': None}, 'middle-onedl', 'torchvision none (row: 0.24.1)'),
         ({'numpy': '1.26.4'}, 'middle-onedl', 'numpy 1.26.4 (row: 2)'),
         ({'python': '3.14', 'torch': '2.15.0'}, 'newest', 'python 3.14 (row: 3.13)'),
+        ({'system': 'Darwin arm64'}, 'middle-onedl', 'system Darwin arm64 (row: Linux x86_64)'),
+        ({'mmcv_ops': 'compiled'}, 'middle-onedl', 'mmcv ops compiled (row: fallback)'),
     ],
 )
 def test_another_environment_is_compared_with_the_nearest_row(changes, row, told):
@@ -81,6 +83,8 @@ def test_the_workflow_runs_every_row():
     workflow = (ROOT / '.github/workflows/tests.yml').read_text()
     rows = re.findall(r"\{ row: ([\w-]+), python: '([\d.]+)' \}", workflow)
     assert rows == [(row.name, row.python) for row in ROWS]
+    (pin,) = set(re.findall(r'nox==[\d.]+', workflow))
+    assert f'"{pin}"' in PYPROJECT
 
 
 def test_both_numpys_and_all_the_pythons_are_in_the_table_of_the_docs():

@@ -165,6 +165,20 @@ def test_suppressing_nothing(both):
         assert kept.shape == (0,)
 
 
+@pytest.mark.parametrize('threshold', [0.1, 0.3, 0.6, 0.8])
+def test_an_overlap_equal_to_the_threshold_stays(both, threshold):
+    """Of integer boxes, whose overlaps are often such numbers."""
+    torch.manual_seed(0)
+    kept = torch.tensor([[0.0, 0, 100, 1], [0.0, 0, 100 * threshold, 1]])
+    theirs, ours = both(lambda: nms(kept, torch.tensor([0.9, 0.8]), threshold))
+    assert theirs.tolist() == ours.tolist() == [0, 1]
+    for _ in range(50):
+        corner = torch.randint(10, (40, 2))
+        boxes, scores = torch.cat([corner, corner + torch.randint(1, 10, (40, 2))], 1).float(), torch.rand(40)
+        theirs, ours = both(partial(nms, boxes, scores, threshold))
+        assert theirs.tolist() == ours.tolist()
+
+
 def test_suppressing_many_boxes(both):
     torch.manual_seed(0)
     corner = torch.rand(3000, 2) * 400
