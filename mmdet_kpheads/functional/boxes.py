@@ -12,4 +12,9 @@ def clip_boxes(boxes: Tensor, extent_px: Tensor) -> Tensor:
 
 def has_area(boxes: Tensor) -> Tensor:
     """Boxes (..., 4) that are finite and of positive width and height: (...) bool."""
-    return boxes.isfinite().all(-1) & (boxes[..., 2:] > boxes[..., :2]).all(-1)
+    return is_finite(boxes) & (boxes[..., 2:] > boxes[..., :2]).all(-1)
+
+
+def is_finite(boxes: Tensor) -> Tensor:
+    """Boxes (..., 4) without NaN or infinity: (...) bool."""
+    return boxes.abs().amax(-1) < torch.inf  # the maximum with NaN is NaN, which is not below

@@ -69,4 +69,5 @@ def joint_focal_sum(class_logits: Tensor, objectness_logits: Tensor, weight: Spa
 
 def joint_focal_sum_of_map(class_logits: Tensor, objectness_logits: Tensor, weight: Tensor) -> Tensor:
     """Sum of :func:`joint_focal_loss`, a scalar."""
-    return joint_focal_loss(class_logits, objectness_logits, weight).sum()
+    # over classes first: Inductor then fuses the loss with the sum, where it would store a map and read it again
+    return joint_focal_loss(class_logits, objectness_logits, weight).sum(1).sum()

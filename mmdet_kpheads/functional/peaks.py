@@ -87,8 +87,8 @@ def top_peaks(heatmap: Tensor, k: int, kernel: int, valid_cells: Tensor | None =
 
 
 def masked(heatmap: Tensor, valid_cells: Tensor | None) -> Tensor:
-    """A heat map in float32, -inf at cells that are not valid."""
-    return heatmap.float() if valid_cells is None else heatmap.float().masked_fill(~valid_cells, -torch.inf)
+    """A heat map, -inf at cells that are not valid."""
+    return heatmap if valid_cells is None else heatmap.masked_fill(~valid_cells, -torch.inf)
 
 
 def gather_cells(maps: Tensor, cells: Tensor) -> Tensor:

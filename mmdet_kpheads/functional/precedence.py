@@ -22,8 +22,8 @@ def smaller_first(boxes: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
     """
     width, height = (boxes[..., 2:] - boxes[..., :2]).unbind(-1)
     area = torch.where(valid, width * height, torch.inf)
-    order = torch.arange(boxes.shape[1], device=boxes.device).expand(boxes.shape[:2])
-    for key in (labels, boxes[..., 2], boxes[..., 1], boxes[..., 0], area):  # the last sort decides first
+    order = labels.argsort(dim=1, stable=True)
+    for key in (boxes[..., 2], boxes[..., 1], boxes[..., 0], area):  # the last sort decides first
         order = order.gather(1, key.gather(1, order).argsort(dim=1, stable=True))
     return order
 

@@ -49,7 +49,19 @@ def to_instances(
         found = found._replace(valid=found.valid & (boxes[..., 2:] - boxes[..., :2] > min_side_px).all(-1))
     if nms is not None and nms.get('type') == 'soft_nms':
         found, nms = soft_nms_of_batch(found, nms, max_per_img, backend), None
-    return [_one_image(*image, nms, max(0, max_per_img), backend) for image in zip(*found, strict=True)]
+    found = valid_first(found)
+    lengths = found.valid.sum(1).cpu().tolist()  # the one read of a batch; an NMS of mmcv adds one for each image
+    return [
+        _one_image(boxes[:length], scores[:length], labels[:length], nms, max(0, max_per_img), backend)
+        for length, boxes, scores, labels in zip(lengths, found.boxes, found.scores, found.labels, strict=True)
+    ]
+
+
+def valid_first(found: Detections) -> Detections:
+    """Detections with the filler of each image at the end, otherwise in the same order."""
+    valid, order = found.valid.sort(dim=1, descending=True, stable=True)
+    boxes = found.boxes.gather(1, order[..., None].expand(-1, -1, 4))
+    return Detections(boxes, found.scores.gather(1, order), found.labels.gather(1, order), valid)
 
 
 def soft_nms_of_batch(found: Detections, nms: Mapping[str, Any], max_per_img: int, backend: str = 'auto') -> Detections:
@@ -73,12 +85,10 @@ def _one_image(
     boxes: Tensor,
     scores: Tensor,
     labels: Tensor,
-    valid: Tensor,
     nms: Mapping[str, Any] | None,
     limit: int,
     backend: str,
 ) -> InstanceData:
-    boxes, scores, labels = boxes[valid], scores[valid], labels[valid]
     if nms is not None and len(boxes):
         if set(nms) <= PLAIN_NMS_OPTIONS and nms.get('type', 'nms') == 'nms':
             options = {key: value for key, value in nms.items() if key != 'type'}

@@ -394,7 +394,7 @@ def _peaks_of_best_rows(heatmap: Tensor, k: int, kernel: int, valid_cells: Tenso
     batch, classes, height, width = heatmap.shape
     row_max = torch.empty(batch, classes, height)
     for block in blocks(heatmap.shape):
-        part = masked(heatmap[block], None if valid_cells is None else valid_cells[block[0]])
+        part = masked(heatmap[block].float(), None if valid_cells is None else valid_cells[block[0]])
         row_max[block] = part.amax(-1)
     highest, rows = row_max.flatten(1).topk(ROWS_PER_PEAK * k + 1)  # (B, R + 1)
     rows = rows[:, :-1]

@@ -225,8 +225,10 @@ def to_device(values: Tensor, device: torch.device) -> Tensor:
     return values.to(device, non_blocking=True)
 
 
-def _xy(x: float, y: float, like: Tensor) -> Tensor:
-    """A factor for x and y, (2,), or for xyxy, (4,)."""
+def _xy(x: float, y: float, like: Tensor) -> Tensor | float:
+    """A factor for x and y, (2,), or for xyxy, (4,); a number if both are equal, which needs no copy to the device."""
+    if x == y:
+        return x
     return to_device(torch.tensor((x, y) * (like.shape[-1] // 2)), like.device)
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..functional.boxes import clip_boxes, has_area
+from ..functional.boxes import clip_boxes, has_area, is_finite
 from ..functional.precedence import smaller_first
 from .geometry import Meta, image_size, to_device
 
@@ -90,18 +90,23 @@ class GroundTruth(NamedTuple):
                 in ``num_bad_labels``.
         """
         device = boxes[0].device
-        padded, present = _pad([box.float() for box in boxes])
-        label, _ = _pad([label.long() for label in labels])
-        extent = torch.tensor([(0, 0, width, height) for height, width in image_sizes], dtype=torch.float32)
-        extent = to_device(extent, device)  # (B, 4)
+        numbers = [(len(box), 0, 0, width, height) for box, (height, width) in zip(boxes, image_sizes, strict=True)]
+        host = to_device(torch.tensor(numbers, dtype=torch.float32), device)  # (B, 5): all that comes from the host
+        extent = host[:, 1:]  # (B, 4)
+        rows = Rows.of([len(box) for box in boxes], host[:, :1])
+        padded, label, present = rows.pad(boxes).float(), rows.pad(labels).long(), rows.present
         clipped = clip_boxes(padded, extent)
         ignore = present & (label == IGNORE_LABEL)
         bad_label = present & ~ignore & ((label < 0) | (label >= num_classes))
         if check_labels or (check_labels is None and device.type == 'cpu'):
             _require_known_labels(label, bad_label, num_classes, owner)
-        usable = has_area(clipped) & padded.isfinite().all(-1)
+        usable = has_area(clipped) & is_finite(padded)
         valid = present & ~ignore & ~bad_label & usable
-        ignores, ignores_valid = _pad(ignore_boxes) if ignore_boxes is not None else (padded[:, :0], present[:, :0])
+        ignores, ignores_valid = padded[:, :0], present[:, :0]
+        if ignore_boxes is not None and any(len(box) for box in ignore_boxes):
+            lengths = [len(box) for box in ignore_boxes]
+            rows = Rows.of(lengths, to_device(torch.tensor(lengths, dtype=torch.float32), device)[:, None])
+            ignores, ignores_valid = rows.pad(ignore_boxes), rows.present
         order = smaller_first(clipped, label, valid)
         valid = valid.gather(1, order)
         kept_boxes = clipped.gather(1, order[..., None].expand(-1, -1, 4))
@@ -138,16 +143,21 @@ def _plain(boxes: Any) -> Tensor:
     return tensor.detach().float().reshape(-1, 4)
 
 
-def _pad(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Rows (n, ...) of each image as one (B, N, ...), zeros at the end, and (B, N) bool where there is a row.
+class Rows(NamedTuple):
+    """Where the rows of each image are in a table of all rows, one image after the other."""
 
-    The lengths are known on the host: no sync.
-    """
-    lengths = [len(row) for row in rows]
-    number = torch.arange(max(MIN_ROWS, *lengths))
-    present = number < torch.tensor(lengths)[:, None]  # (B, N)
-    first = torch.tensor([0, *lengths[:-1]]).cumsum(0)[:, None]
-    index = torch.where(present, first + number, sum(lengths))  # the row of zeros after the last
-    flat = torch.cat([*rows, rows[0].new_zeros(1, *rows[0].shape[1:])])
-    device = flat.device
-    return flat[to_device(index, device)], to_device(present, device)
+    numbers: Tensor  # (B, N) int64; any row where there is none
+    present: Tensor  # (B, N) bool
+
+    @classmethod
+    def of(cls, lengths: Sequence[int], on_device: Tensor) -> 'Rows':
+        """From the number of rows of each image, on the host and, (B, 1) float32, on the device."""
+        number = torch.arange(max(MIN_ROWS, *lengths), device=on_device.device)
+        first = on_device.cumsum(0) - on_device
+        numbers = (first + number).clamp(max=max(0, sum(lengths) - 1)).long()
+        return cls(numbers, number < on_device)
+
+    def pad(self, rows: Sequence[Tensor]) -> Tensor:
+        """The rows (n, ...) of each image as one (B, N, ...), any values where there is no row."""
+        flat = torch.cat(list(rows))
+        return flat[self.numbers] if len(flat) else flat.new_zeros(*self.numbers.shape, *flat.shape[1:])

@@ -1,0 +1,55 @@
+"""What the heads may cost on a device: an upper bound for each scene. Lower one when the code gets better.
+
+80 classes, 20 boxes per image; CenterNet and CornerNet 32 images of 512 x 512, AutoAssign 8 of 800 x 1088. The floor of
+the bytes is one reading of each map and one writing of its gradient: 176 MB for CenterNet and 348 MB for CornerNet in
+bf16, 99 MB for AutoAssign in fp32.
+"""
+
+from typing import NamedTuple
+
+
+class Budget(NamedTuple):
+    """Upper bounds; ``reads`` names every wait of the host."""
+
+    launches: int
+    moved_mb: int  # 10^6 bytes that kernels read and write
+    peak_mb: int  # 10^6 bytes at once
+    all_reduce: int
+    reads: tuple[str, ...] = ()
+
+
+RESULTS = ('_to_copy to the host in heads/postprocess.py',)  # how many boxes each image has
+PAIRS = ('_local_scalar_dense in targets/grid_pairs.py',)  # how many pairs of a grid point and an object there are
+
+BUDGETS = {
+    'centernet loss fp32': Budget(274, 11551, 1225, 1),
+    'centernet loss fp32 fused': Budget(245, 1107, 344, 1),
+    'centernet step fp32': Budget(292, 16737, 1796, 1),
+    'centernet decode fp32': Budget(80, 4317, 514, 0),
+    'centernet predict fp32': Budget(92, 4318, 514, 0, RESULTS),
+    'centernet loss bf16': Budget(280, 12042, 1221, 1),
+    'centernet loss bf16 fused': Budget(249, 843, 256, 1),
+    'centernet step bf16': Budget(298, 14635, 1506, 1),
+    'centernet decode bf16': Budget(84, 2631, 257, 0),
+    'centernet predict bf16': Budget(96, 2632, 257, 0, RESULTS),
+    'centernet loss bf16 fused, 1000 boxes': Budget(465, 4511, 538, 1),
+    'cornernet loss fp32': Budget(563, 23091, 2110, 1),
+    'cornernet loss fp32 fused': Budget(505, 2203, 684, 1),
+    'cornernet step fp32': Budget(693, 102724, 12378, 1),
+    'cornernet decode fp32': Budget(182, 8696, 514, 0),
+    'cornernet predict fp32': Budget(191, 8700, 514, 0, RESULTS),
+    'cornernet loss bf16': Budget(574, 24078, 2104, 1),
+    'cornernet loss bf16 fused': Budget(512, 1681, 510, 1),
+    'cornernet step bf16': Budget(704, 66043, 8312, 1),
+    'cornernet decode bf16': Budget(190, 5324, 258, 0),
+    'cornernet predict bf16': Budget(199, 5327, 258, 0, RESULTS),
+    'cornernet loss bf16 fused, 1000 boxes': Budget(944, 13745, 991, 1),
+    'autoassign loss fp32': Budget(590, 6297, 843, 1, PAIRS),
+    'autoassign loss fp32 fused': Budget(539, 1317, 239, 1, PAIRS),
+    'autoassign step fp32': Budget(1042, 26131, 3232, 1, PAIRS),
+    'autoassign decode fp32': Budget(400, 500, 92, 0),
+    'autoassign loss bf16': Budget(601, 6322, 843, 1, PAIRS),
+    'autoassign loss bf16 fused': Budget(548, 1339, 238, 1, PAIRS),
+    'autoassign step bf16': Budget(1068, 16262, 2044, 1, PAIRS),
+    'autoassign decode bf16': Budget(414, 435, 77, 0),
+}
