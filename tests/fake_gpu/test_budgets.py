@@ -7,6 +7,7 @@ import pytest
 from tests.compat.processes import ROOT, call
 from tests.fake_gpu.budgets import BUDGETS
 from tests.fake_gpu.device import AVAILABLE
+from tests.tables import require_table
 
 pytestmark = pytest.mark.skipif(not AVAILABLE, reason='this torch has no Python backend to make a device of')
 
@@ -83,3 +84,19 @@ def test_the_device_counts_by_hand():
     copied = 16_000 + 16_000 + 16_000  # the target as an argument, the source, the result
     peak = 4 + 4 + 16_000  # the sum, the ones, the gradient; the product is freed before, the input was there
     assert counts == f"7.0 5 {product + total + ones + slope + copied} {peak} 1 ['16000 bytes in backward']"
+
+
+def test_the_table_of_the_docs():
+    header = ['scene', 'launches', 'GB moved', 'GB at once', 'all_reduce', 'waits of the host']
+    rows = [
+        [
+            name,
+            f'{b.launches:,}',
+            f'{b.moved_mb / 1e3:.2f}',
+            f'{b.peak_mb / 1e3:.2f}',
+            str(b.all_reduce),
+            str(len(b.reads)),
+        ]
+        for name, b in BUDGETS.items()
+    ]
+    require_table('gpu.md', 'budgets', header, rows)
