@@ -141,11 +141,12 @@ def _keypoint_targets(
         weight = 1 - ignored.float()
         counted = counted & ~ignored.flatten(1).gather(1, flat)
     class_cell = truth.labels * (height * width) + flat
-    regress = first_of_each(class_cell if class_specific else flat, counted)
+    keys = torch.cat((class_cell if class_specific else flat, class_cell))  # (2 B, N): one sort for both
+    regress, peaks = first_of_each(keys, counted.repeat(2, 1)).chunk(2)
     return KeypointTargets(
         gaussians=gaussians,
         weight=weight,
-        num_peaks=first_of_each(class_cell, counted).sum(dtype=torch.float32),
+        num_peaks=peaks.sum(dtype=torch.float32),
         labels=truth.labels,
         cells=flat,
         offsets=keypoints - cells,

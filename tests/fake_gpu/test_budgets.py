@@ -34,7 +34,7 @@ def test_a_scene_is_within_its_budget(counted, name):
         'all_reduce': (found['all_reduce'], budget.all_reduce),
     }
     above = {what: f'{seen:.0f}, budget {bound}' for what, (seen, bound) in costs.items() if seen > bound}
-    assert not above, f'see python -m tests.fake_gpu.scenes --lines "{name}"'
+    assert not above, f'{name}: {above}; see python -m tests.fake_gpu.scenes --lines "{name}"'
 
 
 @pytest.mark.parametrize('name', BUDGETS)
