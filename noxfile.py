@@ -110,8 +110,7 @@ def wheel(session: nox.Session) -> None:
     (path,) = DIST.glob('*.whl')
     session.install(f'torch=={row.torch}')
     session.install(f'{path}[{row.stack},demo]', f'torch=={row.torch}')
-    with tempfile.TemporaryDirectory() as folder:
-        session.chdir(folder)
+    with tempfile.TemporaryDirectory() as folder, session.chdir(folder):
         session.run('mmdet-kpheads', 'doctor')
         session.run('mmdet-kpheads', 'demo', '--quick')
         session.run('mmdet-kpheads', 'make-digits', 'data/digits', '--num-train', '64', '--num-val', '16')
