@@ -9,7 +9,7 @@ from tests.fake_gpu.budgets import BUDGETS
 from tests.fake_gpu.device import AVAILABLE
 from tests.tables import require_table
 
-pytestmark = pytest.mark.skipif(not AVAILABLE, reason='this torch has no Python backend to make a device of')
+pytestmark = pytest.mark.skipif(not AVAILABLE, reason='the fake device needs torch >= 2.13')
 
 
 @pytest.fixture(scope='module')
