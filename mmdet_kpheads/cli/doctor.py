@@ -28,7 +28,6 @@ def report() -> tuple[list[str], bool]:
     Returns:
         Lines to print; whether the package is usable.
     """
-    here = environments.installed()
     problems = compat.problems()
     findings = [
         *(f'WARNING {line}' for line in stack.overlaid()),
@@ -40,7 +39,7 @@ def report() -> tuple[list[str], bool]:
         lines.append('mmdet_kpheads is usable.')
     elif stack.problems():
         lines.append(stack.CURE)
-    state = 'unusable: see PROBLEM' if problems else environments.verdict(here)
+    state = 'unusable: see PROBLEM' if problems else environments.verdict(environments.installed())
     block = [f'mmdet_kpheads {__version__}', *_versions(), f'environment  {state}', *findings]
     return [*lines, '', 'For a bug report:', '', '```', *block, '```'], not problems
 

@@ -9,14 +9,11 @@ D deformable groups. Offsets are (dy, dx) per tap, in input cells.
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.torch_version import TorchVersion
 
 from .torchvision_kernels import full_precision, torchvision_op
 
 Pair = int | tuple[int, int]
 
-# embedding_bag of torch 2.4 fails if the weights have a gradient and the rows have none; that of 2.9 does not.
-ROWS_NEED_GRADIENT = TorchVersion(torch.__version__) < '2.9'
 OUTSIDE = -2.0  # in cells: far enough from the first cell, 0, that no interpolation and no gradient reaches it
 
 
@@ -97,8 +94,8 @@ def _sampled_columns(x: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | N
         sample_weights = sample_weights * mask.view(b, d, taps, p, q).permute(0, 3, 4, 2, 1)[..., None]
     first_row = torch.arange(b * d, device=x.device).view(b, 1, 1, 1, d, 1) * (h * w)
     table = x.view(b, d, c // d, h, w).permute(0, 1, 3, 4, 2).reshape(b * d * h * w, c // d)
-    if ROWS_NEED_GRADIENT and sample_weights.requires_grad and not table.requires_grad:
-        table = table.detach().requires_grad_()
+    if sample_weights.requires_grad and not table.requires_grad:
+        table = table.detach().requires_grad_()  # embedding_bag of torch 2.4 fails on a gradient of the weights alone
     columns = F.embedding_bag(
         (cells + first_row).reshape(-1, 4), table, per_sample_weights=sample_weights.reshape(-1, 4), mode='sum'
     )

@@ -78,7 +78,6 @@ class Counting(TorchDispatchMode):
         self._answer = answer
         self._live = 0
         self._storages: set[int] = set()
-        self._fused: list[set[int]] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
