@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 BACKENDS = ('auto', 'reference', 'cpu', 'compiled')
+OF_DEVICE = {'cpu': 'cpu', 'cuda': 'compiled'}  # what 'auto' takes; 'reference' for other devices
 Formula = TypeVar('Formula', bound=Callable)
 
 
@@ -20,7 +21,7 @@ def version_of(reference: Formula, tensor: Tensor, backend: str = 'auto') -> For
         reference: The formula in ``functional/`` (or ``ops/``).
         tensor: A tensor on the device of the call.
         backend: One of ``BACKENDS``. ``'auto'`` takes ``'cpu'`` for a CPU tensor, ``'compiled'`` for a CUDA tensor, and
-            ``'reference'`` on other devices and under ``torch.compile``, which fuses the plain formula by itself.
+            ``'reference'`` on other devices, and on a CPU also under ``torch.compile``.
 
     Returns:
         A function with the signature and, up to rounding, the values and gradients of ``reference``; ``reference``
@@ -38,7 +39,9 @@ def version_of(reference: Formula, tensor: Tensor, backend: str = 'auto') -> For
         if error.name != f'{__package__}.kernels':
             raise
         return reference
-    return cast(Formula, VERSIONS[name].get(reference.__name__, reference))
+    versions = VERSIONS[name]
+    # not .get(): torch.compile would not know a default that a decorator made
+    return cast(Formula, versions[reference.__name__]) if reference.__name__ in versions else reference
 
 
 def chosen_backend(tensor: Tensor, backend: str = 'auto') -> str:
@@ -47,11 +50,28 @@ def chosen_backend(tensor: Tensor, backend: str = 'auto') -> str:
     device = tensor.device.type
     if backend == 'cpu' and device != 'cpu':
         raise ValueError(f"backend='cpu' reads values on the host: it needs CPU tensors, but got one on {device!r}")
-    if torch.compiler.is_compiling():
-        return 'reference'
+    if torch.compiler.is_compiling() and device == 'cpu':
+        return 'reference'  # torch.compile fuses the plain formula by itself
     if backend != 'auto':
         return backend
-    return {'cpu': 'cpu', 'cuda': 'compiled'}.get(device, 'reference')
+    return OF_DEVICE.get(device, 'reference')
+
+
+def as_one_graph(function: Formula, tensor: Tensor, backend: str = 'auto') -> Formula:
+    """A function of many small steps as one compiled graph, for the device of a tensor.
+
+    The same function where it is not compiled: on a CPU, which waits for no launch, with the backend ``'reference'``,
+    and inside another compiled function.
+    """
+    if chosen_backend(tensor, backend) != 'compiled' or tensor.device.type == 'cpu':
+        return function
+    try:
+        from .kernels import compiled
+    except ModuleNotFoundError as error:
+        if error.name != f'{__package__}.kernels':
+            raise
+        return function
+    return cast(Formula, compiled.as_one_graph(function))
 
 
 def check_backend(backend: str) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..backends import version_of
 from ..functional.boxes import clip_boxes, has_area
+from ..functional.distances import between
 from ..functional.embedding import NORMS
 from ..functional.peaks import Peaks, gather_cells, top_peaks
 from ..functional.topk import top_cells
@@ -55,7 +56,7 @@ def decode_corners(
     grouped = first.labels[:, :, None] == second.labels[:, None, :]  # (B, K, K)
     grouped &= (first.logits > -torch.inf)[:, :, None] & (second.logits > -torch.inf)[:, None, :]
     if first_tags is not None and second_tags is not None:
-        apart = torch.cdist(first_tags, second_tags, NORMS[distance], 'donot_use_mm_for_euclid_dist')  # (B, K, K)
+        apart = between(first_tags, second_tags, NORMS[distance])  # (B, K, K)
         grouped &= apart <= options.distance_threshold
     grouped &= (second_px[:, None, :] > first_px[:, :, None]).all(-1)
     scores = (first.logits.sigmoid()[:, :, None] + second.logits.sigmoid()[:, None, :]) / 2

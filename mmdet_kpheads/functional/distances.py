@@ -68,5 +68,10 @@ def find_distance(distance: str | Distance) -> Distance:
 def pairwise(x: Tensor, p: float) -> Tensor:
     """Lp distances of all pairs, (..., M, D) -> (..., M, M), in memory of that size on every device."""
     rows = max(1, BACKWARD_ELEMENTS // max(1, x.numel()))
-    parts = [torch.cdist(part, x, p, 'donot_use_mm_for_euclid_dist') for part in x.split(rows, dim=-2)]
+    parts = [between(part, x, p) for part in x.split(rows, dim=-2)]
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-2)
+
+
+def between(first: Tensor, second: Tensor, p: float) -> Tensor:
+    """Lp distances (..., M, D), (..., N, D) -> (..., M, N); no matrix product, which rounds small ones away."""
+    return torch.cdist(first, second, p, 'donot_use_mm_for_euclid_dist')

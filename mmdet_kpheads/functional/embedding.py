@@ -5,14 +5,14 @@ Source: CornerNet, arXiv 1808.01244, section 3.3; Associative Embedding, arXiv 1
 Shape legend: B images, N objects (padded), K keypoints per object, D tag channels, H x W cells.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .distances import pairwise, widened
+from .distances import between, pairwise, widened
 from .peaks import gather_cells
 
 NORMS = {'l1': 1.0, 'l2': 2.0}  # p of the distance between the mean tags of two objects
@@ -46,7 +46,13 @@ def gather_tags(maps: Tensor | Sequence[Tensor], cells: Tensor) -> Tensor:
     return torch.stack([gather_cells(tags, cells[..., k]) for k, tags in enumerate(maps)], dim=2)
 
 
-def pull_push(tags: Tensor, mask: Tensor, margin: float = 1.0, distance: str = 'l1') -> PullPush:
+def pull_push(
+    tags: Tensor,
+    mask: Tensor,
+    margin: float = 1.0,
+    distance: str = 'l1',
+    closeness: Callable[..., Tensor] | None = None,
+) -> PullPush:
     """Pull and push loss of each image, in float32 (float64 for float64 tags).
 
     With e the mean tag of an object and n the objects of an image:
@@ -61,17 +67,33 @@ def pull_push(tags: Tensor, mask: Tensor, margin: float = 1.0, distance: str = '
         mask: (B, N) bool or 0/1 of any dtype, which objects exist.
         margin: Distance beyond which two objects do not push.
         distance: ``'l1'`` or ``'l2'``, over the D channels.
+        closeness: Used in place of :func:`summed_closeness`.
     """
     mask = mask != 0
     tags = torch.where(mask[:, :, None, None], widened(tags), 0.0)
     mean = tags.mean(2)  # (B, N, D)
     count = mask.sum(1)  # (B,)
     pull = (tags - mean[:, :, None]).square().sum((1, 2, 3)) / count.clamp(min=1)
-    itself = torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
-    pairs = mask[:, :, None] & mask[:, None] & ~itself  # (B, N, N)
-    closeness = F.relu(margin - pairwise(mean, NORMS[distance]))
-    push = torch.where(pairs, closeness, 0.0).sum((1, 2)) / (count * (count - 1)).clamp(min=1)
+    push = (closeness or summed_closeness)(mean, mask, margin, NORMS[distance]) / (count * (count - 1)).clamp(min=1)
     return PullPush(pull, push)
+
+
+def summed_closeness(mean: Tensor, mask: Tensor, margin: float, p: float) -> Tensor:
+    """Sum of max(0, margin - |e_i - e_j|) over the pairs i != j of each image: (B,).
+
+    Args:
+        mean: (B, N, D) mean tags e.
+        mask: (B, N) bool, which objects exist.
+        margin: Distance beyond which two objects do not push.
+        p: Of the norm.
+    """
+    return torch.where(different_objects(mask), F.relu(margin - pairwise(mean, p)), 0.0).sum((1, 2))
+
+
+def different_objects(mask: Tensor) -> Tensor:
+    """Pairs of two objects that exist, from (B, N): (B, N, N) bool."""
+    itself = torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
+    return mask[:, :, None] & mask[:, None] & ~itself
 
 
 class PairingReport(NamedTuple):
@@ -84,7 +106,9 @@ class PairingReport(NamedTuple):
 
 
 @torch.no_grad()
-def pairing_report(tags: Tensor, mask: Tensor, threshold: float, distance: str = 'l1') -> PairingReport:
+def pairing_report(
+    tags: Tensor, mask: Tensor, threshold: float, distance: str = 'l1', apart: Callable[..., Tensor] = between
+) -> PairingReport:
     """Distances between the first and the last keypoint of all objects of each image, against a threshold.
 
     Args:
@@ -92,16 +116,14 @@ def pairing_report(tags: Tensor, mask: Tensor, threshold: float, distance: str =
         mask: (B, N) bool, which objects exist.
         threshold: Tags at most this far apart are paired in decoding.
         distance: ``'l1'`` or ``'l2'``.
+        apart: Distances of all pairs of two (B, N, D), from both and the p of the norm.
     """
     tags = torch.where(mask[:, :, None, None], widened(tags), 0.0)
-    apart = torch.cdist(  # (B, N, N); not by a matrix product, which rounds small distances away
-        tags[:, :, 0], tags[:, :, -1], p=NORMS[distance], compute_mode='donot_use_mm_for_euclid_dist'
-    )
-    itself = torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
-    pairs = mask[:, :, None] & mask[:, None]
+    first, last, p = tags[:, :, 0], tags[:, :, -1], NORMS[distance]
+    own = torch.linalg.vector_norm(first - last, p, dim=-1)  # (B, N)
     values = []
-    for kind in (pairs & itself, pairs & ~itself):
+    for kind, gaps in ((mask, own), (different_objects(mask), apart(first, last, p))):
         count = kind.sum().clamp(min=1)
-        values += [torch.where(kind, apart, 0).sum() / count, (kind & (apart <= threshold)).sum() / count]
-    within, grouped, between, confused = values
-    return PairingReport(within, between, grouped, confused)
+        values += [torch.where(kind, gaps, 0).sum() / count, (kind & (gaps <= threshold)).sum() / count]
+    within, grouped, apart_mean, confused = values
+    return PairingReport(within, apart_mean, grouped, confused)

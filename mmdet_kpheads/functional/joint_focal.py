@@ -31,19 +31,21 @@ class SparseWeight(NamedTuple):
         return weight if self.ignored is None else weight.masked_fill_(self.ignored[:, None], 0)
 
 
-def joint_focal_loss(class_logits: Tensor, objectness_logits: Tensor, weight: Tensor) -> Tensor:
+def joint_focal_loss(class_logits: Tensor, objectness_logits: Tensor, weight: Tensor | None = None) -> Tensor:
     """Negative loss of every grid point and class, in float32.
 
     Args:
         class_logits: (B, C, T).
         objectness_logits: (B, 1, T).
-        weight: (B, C, T) in [0, 1].
+        weight: (B, C, T) in [0, 1]; None for 1.
 
     Returns:
         (B, C, T) loss.
     """
     x, y = class_logits.float(), objectness_logits.float()
     log_miss_of_joint = torch.logaddexp(logsigmoid(-x), logsigmoid(x) + logsigmoid(-y))  # log(1 - P)
+    if weight is None:
+        return (x.sigmoid() * y.sigmoid()) ** 2 * -log_miss_of_joint
     log_miss = torch.logaddexp((1 - weight).log(), weight.log() + log_miss_of_joint)  # log(1 - w P)
     return (weight * x.sigmoid() * y.sigmoid()) ** 2 * -log_miss
 
@@ -67,7 +69,7 @@ def joint_focal_sum(class_logits: Tensor, objectness_logits: Tensor, weight: Spa
     return total, logits.flatten().index_select(0, weight.cells)
 
 
-def joint_focal_sum_of_map(class_logits: Tensor, objectness_logits: Tensor, weight: Tensor) -> Tensor:
+def joint_focal_sum_of_map(class_logits: Tensor, objectness_logits: Tensor, weight: Tensor | None = None) -> Tensor:
     """Sum of :func:`joint_focal_loss`, a scalar."""
     # over classes first: Inductor then fuses the loss with the sum, where it would store a map and read it again
     return joint_focal_loss(class_logits, objectness_logits, weight).sum(1).sum()

@@ -15,7 +15,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from ..backends import check_backend
+from ..backends import as_one_graph, check_backend
 from ..decoding.grid_points import GridMaps, decode_grid_points
 from ..decoding.options import GridDecoding, live_config, read_options
 from ..losses.autoassign_loss import AutoAssignLoss, GridPredictions, assignment_batch, positive_weights
@@ -214,16 +214,24 @@ class AutoAssignHead(AnchorFreeHead):
 
     def loss_by_truth(self, *maps: Levels, truth: GroundTruth) -> dict[str, Tensor]:
         """Losses from what :meth:`forward` returned and ground truth as tensors; see :meth:`loss_by_feat`."""
-        grid, pairs = self._pairs(truth, maps[0])
+        class_logits = maps[0][0]
+        pairs = self._pairs(truth, GridPyramid.from_maps(maps[0], self.strides))
+        loss = type(self).loss_by_pairs
+        if len(self.joint_loss.chunks(pairs.total)) == 1:
+            loss = as_one_graph(loss, class_logits, self.backend)
+        return loss(self, *maps, truth=truth, pairs=pairs)
+
+    def loss_by_pairs(self, *maps: Levels, truth: GroundTruth, pairs: GridPairs) -> dict[str, Tensor]:
+        """Losses from pairs of an object and a grid point: all that follows the one read of the device."""
+        grid = GridPyramid.from_maps(maps[0], self.strides)
         ignored = grid.inside_boxes(truth.ignore_boxes, truth.ignore_valid) if self.ignore_regions else None
         with torch.autocast(maps[0][0].device.type, enabled=False):
             batch = assignment_batch(self._predictions(grid, *maps), truth, grid, pairs, ignored, self.backend)
             losses = self.joint_loss(batch, self.center_prior, self.loss_bbox)
         return losses | self._log(truth, pairs)
 
-    def _pairs(self, truth: GroundTruth, class_logits: Levels) -> tuple[GridPyramid, GridPairs]:
-        grid = GridPyramid.from_maps(class_logits, self.strides)
-        return grid, grid_pairs(truth, grid, self.center_prior.topk if self.center_prior.force_topk else 0)
+    def _pairs(self, truth: GroundTruth, grid: GridPyramid) -> GridPairs:
+        return grid_pairs(truth, grid, self.center_prior.topk if self.center_prior.force_topk else 0, self.backend)
 
     @torch.no_grad()
     def positive_weights(
@@ -236,7 +244,8 @@ class AutoAssignHead(AnchorFreeHead):
     ) -> Levels:
         """The positive weights of each object, normalized by their maximum, (B, H, W) by level; for visualization."""
         truth = GroundTruth.from_instances(batch_gt_instances, batch_img_metas, self.num_classes, type(self).__name__)
-        grid, pairs = self._pairs(truth, cls_scores)
+        grid = GridPyramid.from_maps(cls_scores, self.strides)
+        pairs = self._pairs(truth, grid)
         predictions = self._predictions(grid, cls_scores, bbox_preds, objectnesses)
         batch = assignment_batch(predictions, truth, grid, pairs, backend=self.backend)
         weights = positive_weights(batch, self.center_prior, self.loss_bbox)
@@ -293,7 +302,8 @@ class AutoAssignHead(AnchorFreeHead):
         levels = [GridMaps(*level) for level in zip(*maps, strict=True)]
         grid = GridPyramid.from_maps(maps[0], self.strides)
         extent_px = image_extents(batch_img_metas, maps[0][0].device)
-        return decode_grid_points(levels, grid, extent_px, options or self.decoding)
+        decode = as_one_graph(decode_grid_points, maps[0][0], self.backend)
+        return decode(levels, grid, extent_px, options or self.decoding)
 
     def predict_by_feat(
         self,

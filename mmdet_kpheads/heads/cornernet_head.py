@@ -12,6 +12,7 @@ from mmengine.model import bias_init_with_prob
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from ..backends import version_of
 from ..decoding.corners import CornerMaps, decode_corners
 from ..decoding.options import CornerDecoding
 from ..functional.embedding import gather_tags, pairing_report
@@ -255,7 +256,8 @@ class CornerNetHead(HeatmapHead):
             return {}
         threshold = self.decoding.distance_threshold
         tags = self._tags(level, targets)
-        return pairing_report(tags, targets.pair_mask(), threshold, self._tag_distance)._asdict()
+        report = version_of(pairing_report, tags, self.options.backend)
+        return report(tags, targets.pair_mask(), threshold, self._tag_distance)._asdict()
 
     @torch.no_grad()
     def pairing(self, feats: Sequence[Tensor], instances: Instances, metas: Sequence[dict]) -> dict[str, Tensor]:

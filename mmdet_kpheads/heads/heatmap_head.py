@@ -12,7 +12,7 @@ from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from ..backends import check_backend, version_of
+from ..backends import as_one_graph, check_backend, version_of
 from ..decoding.options import live_config, read_options
 from ..functional.gaussian import draw
 from ..functional.peaks import gather_cells
@@ -143,7 +143,8 @@ class HeatmapHead(BaseDenseHead):
         self._require_levels(maps)
         self._require_one_size(maps)
         truth = GroundTruth.from_instances(instances, metas, self.num_classes, type(self).__name__, ignored)
-        return self.loss_by_truth(*maps, truth=truth, input_size=batch_input_size(metas))
+        loss = as_one_graph(type(self).loss_by_truth, maps[0][0], self.options.backend)
+        return loss(self, *maps, truth=truth, input_size=batch_input_size(metas))
 
     def truth_and_geometry(
         self, instances: Instances, metas: Metas, heatmap: Tensor
@@ -183,7 +184,8 @@ class HeatmapHead(BaseDenseHead):
         """
         self._require_levels(maps)
         level = self.level_type(*(levels[-1] for levels in maps))
-        return self.decode_level(level, MapGeometry.from_metas(batch_img_metas, level[0]))
+        decode = as_one_graph(type(self).decode_level, level[0], self.options.backend)
+        return decode(self, level, MapGeometry.from_metas(batch_img_metas, level[0]))
 
     def _predict_batch(self, maps: Sequence[Levels], metas: Metas, rescale: bool, with_nms: bool) -> list[InstanceData]:
         options = self.decoding

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from ..backends import check_backend, version_of
 from ..functional.embedding import NORMS, pull_push
 from ..registry import MODELS
 from .normalizer import normalizer
@@ -26,9 +27,10 @@ class AssociativeEmbeddingLoss(nn.Module):
         distance: ``'l1'`` or ``'l2'``; decoding should use the same.
         reduction: ``'sum'`` over images, as published, or ``'image_mean'``: the average over the images with objects
             on all ranks, which makes the weights independent of the batch size.
+        backend: One of ``mmdet_kpheads.backends.BACKENDS``.
 
     Raises:
-        ValueError: If ``distance`` or ``reduction`` is unknown.
+        ValueError: If ``distance``, ``reduction`` or ``backend`` is unknown.
     """
 
     def __init__(
@@ -38,17 +40,20 @@ class AssociativeEmbeddingLoss(nn.Module):
         margin: float = 1.0,
         distance: str = 'l1',
         reduction: str = 'sum',
+        backend: str = 'auto',
     ) -> None:
         super().__init__()
         if distance not in NORMS:
             raise ValueError(f'distance must be one of {tuple(NORMS)}, but got {distance!r}')
         if reduction not in REDUCTIONS:
             raise ValueError(f'reduction must be one of {REDUCTIONS}, but got {reduction!r}')
+        check_backend(backend)
         self.pull_weight = pull_weight
         self.push_weight = push_weight
         self.margin = margin
         self.distance = distance
         self.reduction = reduction
+        self.backend = backend
 
     def forward(self, tags: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """Both losses of a batch.
@@ -64,7 +69,7 @@ class AssociativeEmbeddingLoss(nn.Module):
             ValueError: If the shapes do not fit.
         """
         check_tags(tags, mask)
-        pull, push = pull_push(tags, mask, self.margin, self.distance)
+        pull, push = version_of(pull_push, tags, self.backend)(tags, mask, self.margin, self.distance)
         losses = {'pull': self.pull_weight * pull.sum(), 'push': self.push_weight * push.sum()}
         if self.reduction == 'sum':
             return losses

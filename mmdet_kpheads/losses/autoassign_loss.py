@@ -187,6 +187,13 @@ class AutoAssignLoss:
     backend: str = 'auto'
     pairs_at_once: int = PAIRS_AT_ONCE
 
+    def chunks(self, total: int) -> list[Bounds]:
+        """Bounds of the pairs that are processed at once."""
+        step = self.pairs_at_once
+        if total <= step:  # no loop over a number that torch.compile keeps open
+            return [(0, total)]
+        return [(first, min(first + step, total)) for first in range(0, total, step)]
+
     def __call__(self, batch: AssignmentBatch, log_prior: LogPrior, box_loss: BoxLoss) -> dict[str, Tensor]:
         """The losses of a batch.
 
@@ -201,9 +208,7 @@ class AutoAssignLoss:
         Raises:
             TypeError: If ``box_loss`` does not return one value per box.
         """
-        total = batch.pairs.total
-        step = self.pairs_at_once
-        bounds = [(first, min(first + step, total)) for first in range(0, max(1, total), step)]
+        bounds = self.chunks(batch.pairs.total)
         only = pair_values(batch, log_prior, bounds[0]) if len(bounds) == 1 else None
 
         def values_of(chunk: Bounds) -> PairValues:

@@ -1,5 +1,6 @@
 """The divisor of losses, over all ranks."""
 
+import torch
 from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor
 
@@ -10,5 +11,12 @@ def normalizer(count: Tensor) -> Tensor:
     So the averaged gradients of all ranks equal those of one process with the whole batch.
     """
     total = count.detach().clone()
+    ranks = get_world_size()
+    if ranks > 1:
+        _sum_over_ranks(total)
+    return total.clamp(min=1) / ranks
+
+
+@torch.compiler.disable  # a compiled loss is split here, and only where there are several ranks
+def _sum_over_ranks(total: Tensor) -> None:
     all_reduce(total, op='sum')
-    return total.clamp(min=1) / get_world_size()

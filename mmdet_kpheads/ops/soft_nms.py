@@ -41,8 +41,7 @@ def soft_nms(
     Raises:
         ValueError: If the method, a shape or the offset is another.
     """
-    if method not in METHODS:
-        raise ValueError(f'method must be one of {METHODS}, got {method!r}')
+    check_options(method, offset)
     corners, live = checked(boxes.detach(), scores.detach(), offset)
     if not len(boxes):
         return boxes.new_zeros(0, 5), torch.zeros(0, dtype=torch.long, device=boxes.device)
@@ -60,6 +59,14 @@ def soft_nms(
     kept = kept_scores != GONE
     order = order[kept]
     return torch.cat([corners[order], kept_scores[kept][:, None]], 1).to(boxes.dtype), order
+
+
+def check_options(method: str, offset: int) -> None:
+    """Raise ``ValueError`` for an unknown method or offset."""
+    if method not in METHODS:
+        raise ValueError(f'method must be one of {METHODS}, got {method!r}')
+    if offset not in (0, 1):
+        raise ValueError(f'offset must be 0 or 1, got {offset}')
 
 
 def _factors(overlap: Tensor, method: str, iou_threshold: float, sigma: float) -> Tensor:
@@ -90,7 +97,7 @@ def soft_nms_batch(
 
     Args:
         boxes: (B, N, 4) xyxy.
-        scores: (B, N); -inf for what is no box.
+        scores: (B, N); -inf or NaN for what is no box.
         labels: (B, N): boxes of different labels do not touch one another's scores.
         rounds: Boxes to take, at most N are.
         iou_threshold: As in :func:`soft_nms`, likewise the next four.
@@ -106,11 +113,9 @@ def soft_nms_batch(
     Raises:
         ValueError: If the method or the offset is another.
     """
-    if method not in METHODS:
-        raise ValueError(f'method must be one of {METHODS}, got {method!r}')
-    if offset not in (0, 1):
-        raise ValueError(f'offset must be 0 or 1, got {offset}')
+    check_options(method, offset)
     corners, live = boxes.detach().float(), scores.detach().float()
+    live = live.where(~live.isnan(), GONE)
     taken = [(live[:, :0], labels[:, :0])]
     for _ in range(min(rounds, scores.shape[1])):
         best, index = live.max(1, keepdim=True)  # (B, 1): the first of equals

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..backends import as_one_graph
 from ..functional.boxes import clip_boxes, has_area, is_finite
 from ..functional.precedence import smaller_first
 from .geometry import Meta, image_size, to_device
@@ -95,35 +96,52 @@ class GroundTruth(NamedTuple):
         extent = host[:, 1:]  # (B, 4)
         rows = Rows.of([len(box) for box in boxes], host[:, :1])
         padded, label, present = rows.pad(boxes).float(), rows.pad(labels).long(), rows.present
-        clipped = clip_boxes(padded, extent)
-        ignore = present & (label == IGNORE_LABEL)
-        bad_label = present & ~ignore & ((label < 0) | (label >= num_classes))
-        if check_labels or (check_labels is None and device.type == 'cpu'):
-            _require_known_labels(label, bad_label, num_classes, owner)
-        usable = has_area(clipped) & is_finite(padded)
-        valid = present & ~ignore & ~bad_label & usable
         ignores, ignores_valid = padded[:, :0], present[:, :0]
         if ignore_boxes is not None and any(len(box) for box in ignore_boxes):
             lengths = [len(box) for box in ignore_boxes]
             rows = Rows.of(lengths, to_device(torch.tensor(lengths, dtype=torch.float32), device)[:, None])
             ignores, ignores_valid = rows.pad(ignore_boxes), rows.present
-        order = smaller_first(clipped, label, valid)
-        valid = valid.gather(1, order)
-        kept_boxes = clipped.gather(1, order[..., None].expand(-1, -1, 4))
-        return cls(
-            boxes=torch.where(valid[..., None], kept_boxes, 0),
-            labels=torch.where(valid, label.gather(1, order), 0),
-            valid=valid,
-            ignore_boxes=torch.cat((ignores, padded), 1),
-            ignore_valid=torch.cat((ignores_valid, ignore), 1),
-            extent_px=extent,
-            num_dropped_boxes=(present & ~ignore & ~usable).sum(dtype=torch.float32),
-            num_bad_labels=bad_label.sum(dtype=torch.float32),
+        truth, bad_label = as_one_graph(_cleaned, padded)(
+            padded, label, present, extent, ignores, ignores_valid, num_classes
         )
+        if check_labels or (check_labels is None and device.type == 'cpu'):
+            _require_known_labels(label, bad_label, num_classes, owner)
+        return cls(*truth)
 
     def counts(self) -> dict[str, Tensor]:
         """What was dropped, by the name that the log shows."""
         return {'num_dropped_boxes': self.num_dropped_boxes, 'num_bad_labels': self.num_bad_labels}
+
+
+def _cleaned(
+    boxes: Tensor,
+    labels: Tensor,
+    present: Tensor,
+    extent_px: Tensor,
+    ignores: Tensor,
+    ignores_valid: Tensor,
+    num_classes: int,
+) -> tuple[tuple[Tensor, ...], Tensor]:
+    """The fields of :class:`GroundTruth` from padded boxes (B, N, 4), and which labels (B, N) are bad."""
+    clipped = clip_boxes(boxes, extent_px)
+    ignore = present & (labels == IGNORE_LABEL)
+    bad_label = present & ~ignore & ((labels < 0) | (labels >= num_classes))
+    usable = has_area(clipped) & is_finite(boxes)
+    valid = present & ~ignore & ~bad_label & usable
+    order = smaller_first(clipped, labels, valid)
+    sorted_valid = valid.gather(1, order)
+    sorted_boxes = clipped.gather(1, order[..., None].expand(-1, -1, 4))
+    truth = (
+        torch.where(sorted_valid[..., None], sorted_boxes, 0),
+        torch.where(sorted_valid, labels.gather(1, order), 0),
+        sorted_valid,
+        torch.cat((ignores, boxes), 1),
+        torch.cat((ignores_valid, ignore), 1),
+        extent_px,
+        (present & ~ignore & ~usable).sum(dtype=torch.float32),
+        bad_label.sum(dtype=torch.float32),
+    )
+    return truth, bad_label
 
 
 def _require_known_labels(labels: Tensor, bad: Tensor, num_classes: int, owner: str) -> None:

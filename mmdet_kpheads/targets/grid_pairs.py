@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from ..backends import as_one_graph
 from ..structures import GridPyramid, GroundTruth
 from ..structures.geometry import grid_points_between, to_device
 
@@ -57,7 +58,7 @@ class GridPairs(NamedTuple):
         return PairIndices(objects, points)
 
 
-def grid_pairs(truth: GroundTruth, grid: GridPyramid, forced_points: int = 0) -> GridPairs:
+def grid_pairs(truth: GroundTruth, grid: GridPyramid, forced_points: int = 0, backend: str = 'auto') -> GridPairs:
     """Pair every object with the grid points strictly inside its box.
 
     The number of pairs is read from the device, the one host-device sync of AutoAssign's loss.
@@ -67,24 +68,34 @@ def grid_pairs(truth: GroundTruth, grid: GridPyramid, forced_points: int = 0) ->
         grid: The grid points.
         forced_points: An object that holds no grid point gets this many: those nearest to its center, inside the image,
             on the level that fits its longer side. 0 for none.
+        backend: One of ``mmdet_kpheads.backends.BACKENDS``.
     """
     device = truth.boxes.device
+    *level_starts, num_points = grid.starts
     sizes = to_device(torch.tensor(grid.sizes), device)  # (L, 2) as height, width
     strides = to_device(torch.tensor(grid.strides, dtype=torch.float32), device)  # (L,)
+    starts = to_device(torch.tensor(level_starts), device)  # (L,)
+    rectangles = as_one_graph(_rectangles, truth.boxes, backend)
+    pairs = rectangles(truth, sizes, strides, starts, num_points, forced_points)
+    return pairs._replace(total=int(pairs.ends[-1]))
+
+
+def _rectangles(
+    truth: GroundTruth, sizes: Tensor, strides: Tensor, starts: Tensor, num_points: int, forced_points: int
+) -> GridPairs:
+    """The pairs, before their number is known; sizes (L, 2), strides and starts (L,) of the levels."""
     x1, y1, x2, y2 = truth.boxes[..., None].unbind(2)  # (B, N, 1) each
     x, columns = grid_points_between(x1, x2, strides, sizes[:, 1])  # (B, N, L) each
     y, rows = grid_points_between(y1, y2, strides, sizes[:, 0])
     inside = rows * columns * truth.valid[..., None]
     covered = inside.sum(-1) > 0
-    *level_starts, num_points = grid.starts
-    starts = to_device(torch.tensor(level_starts), device)  # (L,)
-    image_start = torch.arange(len(inside), device=device)[:, None, None] * num_points  # (B, 1, 1)
+    image_start = torch.arange(len(inside), device=inside.device)[:, None, None] * num_points  # (B, 1, 1)
     forced = _nearest_points(truth, starts, sizes, strides, forced_points)  # (B, N, k)
     num_forced = (forced >= 0).sum(-1) * (truth.valid & ~covered)
     counts = torch.cat((inside, num_forced[..., None]), -1).flatten()
     ends = counts.cumsum(0)
     return GridPairs(
-        total=int(ends[-1]),
+        total=0,
         ends=ends,
         counts=counts,
         first_point=_with_forced(image_start + starts + y * sizes[:, 1] + x),
