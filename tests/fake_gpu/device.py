@@ -32,6 +32,7 @@ COPIES = {'_to_copy', 'copy_'}
 FILLS = {'ones_like', 'zeros_like', 'full_like', 'new_zeros', 'new_ones', 'new_full', 'fill_', 'zero_'}
 SPARSE_READS = {'gather', 'index', 'index_select', 'take', 'embedding'}
 SPARSE_WRITES = {'scatter_', 'scatter_add_', 'scatter_reduce_', 'index_put_', 'index_add_', 'index_copy_'}
+LAUNCHES = {'heatmap_loss': 2}  # of operators that are not one launch: partial sums, their sum
 SMALL_BYTES = 4096  # a copy from pageable memory up to here is taken as one that does not wait
 
 
@@ -115,15 +116,20 @@ class Counting(TorchDispatchMode):
         """Count one pass over each tensor."""
         self.counts.moved += sum(num_bytes(tensor) for tensor in tensors if tensor is not None)
 
+    def hold(self, size: int) -> None:
+        """Note that some more bytes are held at once for a moment."""
+        self.counts.peak = max(self.counts.peak, self._live + size)
+
     def _launch(self, name: str, inputs: list[Tensor], outputs: list[Tensor]) -> None:
         place = _place()
         from_host = max((num_bytes(t) for t in inputs if t.device.type == 'cpu' and name in COPIES), default=0)
         if from_host > SMALL_BYTES:
             self.counts.pageable.append(f'{from_host} bytes in {place}')
         size = moved_by(name, inputs, outputs)
-        self.counts.launches += 1
+        launches = LAUNCHES.get(name, 1)
+        self.counts.launches += launches
         self.counts.moved += size
-        self.counts.launches_of[place] += 1
+        self.counts.launches_of[place] += launches
         self.counts.moved_by[place] += size
 
     def _track(self, tensors: list[Tensor], new: bool = True) -> None:

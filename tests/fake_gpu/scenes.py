@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -16,14 +17,21 @@ from unittest.mock import patch
 import torch
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.utils.stateless import _reparametrize_module
+from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 import mmdet_kpheads  # noqa: F401  (first: mmdet needs it)
 
 # isort: split
+from mmdet_kpheads import backends
 from mmdet_kpheads.heads import AutoAssignHead, CenterNetHead, CornerNetHead
-from mmdet_kpheads.kernels import compiled
+from mmdet_kpheads.kernels import fused_ops
+from mmdet_kpheads.kernels.compiled import Compiled
 from mmdet_kpheads.losses import normalizer
-from tests.fake_gpu.device import DEVICE, Counting, fake_tensors, num_bytes, register
+from tests.fake_gpu.device import DEVICE, LAUNCHES, Counting, fake_tensors, num_bytes, register
+from tests.fake_gpu.lowering import Lowered, graphs, lower, without_gpu
 from tests.training import summed
 
 PAIRS_PER_BOX = 300  # grid points inside a box over all levels: the answer to the one read of AutoAssign's loss
@@ -50,9 +58,9 @@ SETTINGS = {
 class Scene:
     """A head on the device with features, maps, ground truth and metas of a batch."""
 
-    def __init__(self, name: str, dtype: torch.dtype, boxes: int = 20, backend: str = 'auto') -> None:
+    def __init__(self, name: str, dtype: torch.dtype, boxes: int = 20) -> None:
         setting = SETTINGS[name]
-        self.head: Any = setting.make(backend=backend)
+        self.head: Any = setting.make()
         shape = {'batch_input_shape': setting.size, 'img_shape': setting.size, 'ori_shape': setting.size}
         self.metas = [{**shape, 'scale_factor': (1.0, 1.0)} for _ in range(setting.batch)]
         self.pairs = setting.batch * boxes * PAIRS_PER_BOX
@@ -119,52 +127,125 @@ def move(module: nn.Module, dtype: torch.dtype) -> None:
                 part._buffers[name] = torch.empty_like(buffer, device=DEVICE)
 
 
-class Fused:
-    """Stands for ``kernels.compiled.Compiled``: one pass over the inputs forward, one backward.
+class Compiling:
+    """Stands for ``kernels.compiled.Compiled``: counts the kernels of the graphs that Inductor makes of a function."""
 
-    Forward is two launches (partial sums, their sum), backward one, which reads the inputs again and writes the
-    gradient of those that need one.
-    """
+    def __init__(self, counting: Counting, mode: FakeTensorMode) -> None:
+        self.counting, self.mode = counting, mode
+        self.running = False  # inside another compiled function: a part of it
+        self.tracing = False
 
-    def __init__(self, function: Callable, counting: Counting) -> None:
-        self.function, self.counting = function, counting
+    def __call__(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        """Call a function and count it, forward and, when that runs, backward."""
+        if self.running:
+            return function(*args, **options)
+        given, layout = tree_flatten((args, options))
+        modules = [value for value in given if isinstance(value, nn.Module)]
+        names = [name for module in modules for name, _ in module.named_parameters()]
+        places = [place for place, value in enumerate(given) if isinstance(value, Tensor)]
+        results_layout: Any = None
 
-    def __call__(self, *args: Any, **options: Any) -> Tensor:
-        outer = self
+        def flat(*tensors: Tensor) -> tuple[Any, ...]:
+            nonlocal results_layout
+            values = list(given)
+            for place, tensor in zip(places, tensors, strict=False):
+                values[place] = tensor
+            args, options = tree_unflatten(values, layout)
+            with ExitStack() as stack:
+                for module in modules:  # one at most
+                    swapped = dict(zip(names, tensors[len(places) :], strict=True))
+                    stack.enter_context(_reparametrize_module(module, swapped))
+                results, results_layout = tree_flatten(function(*args, **options))
+            return tuple(results)
 
-        class Pass(torch.autograd.Function):
-            @staticmethod
-            def forward(ctx: Any, *args: Any) -> Tensor:
-                ctx.args = args
-                outer.counting.add_bytes(*(a for a in args if isinstance(a, Tensor)))
-                with outer.counting.fused(launches=2):
-                    return outer.function(*args, **options).detach()
+        tensors = [given[place] for place in places] + [p for module in modules for p in module.parameters()]
+        results = _Pass.apply(self, flat, self._lowered(flat, tensors), *tensors)
+        return tree_unflatten(list(results), results_layout)
 
-            @staticmethod
-            def backward(ctx: Any, grad: Tensor) -> Any:
-                needed = ctx.needs_input_grad
-                grads = [torch.empty_like(a) if n else None for a, n in zip(ctx.args, needed, strict=True)]
-                outer.counting.add_bytes(*(a for a in ctx.args if isinstance(a, Tensor)), *grads)
-                with outer.counting.fused(launches=1):
-                    return tuple(grads)
+    def _lowered(self, flat: Callable[..., Any], tensors: list[Tensor]) -> dict[str, Lowered]:
+        """Traced on the CPU, as if that were a GPU: constants are made while it is traced."""
+        self.running = self.tracing = True
+        own = backends.OF_DEVICE[DEVICE]
+        try:
+            with (
+                _disable_current_modes(),
+                patch.object(torch.compiler, 'is_compiling', lambda: True),
+                patch.object(backends, 'chosen_backend', lambda tensor, backend='auto': own),
+            ):
+                with self.mode:
+                    leaves = [
+                        torch.empty_strided(t.shape, t.stride(), dtype=t.dtype).requires_grad_(t.requires_grad)
+                        for t in tensors
+                    ]
+                split = graphs(flat, leaves, self.mode)
+                with without_gpu():
+                    return {name: lower(*graph, self.mode) for name, graph in split.items()}
+        finally:
+            self.running = self.tracing = False
 
-        return Pass.apply(*args)
+    def run(self, flat: Callable[..., Any], tensors: tuple[Tensor, ...]) -> tuple[Any, ...]:
+        """What the function returns, uncounted but for what the host waits for."""
+        self.running = True
+        try:
+            with self.counting.fused(launches=0):
+                results = flat(*tensors)
+                return tuple(value.detach().clone() if isinstance(value, Tensor) else value for value in results)
+        finally:
+            self.running = False
+
+    def add(self, graph: Lowered) -> None:
+        """Count a graph."""
+        launches = sum(LAUNCHES.get(call.split('.')[-2], 1) for call in graph.calls)
+        self.counting.counts.launches += launches
+        self.counting.counts.moved += graph.moved
+        self.counting.counts.launches_of['compiled'] += launches
+        self.counting.counts.moved_by['compiled'] += graph.moved
+        self.counting.hold(graph.peak)
 
 
-def count(scene: Scene, call: Callable[[], None]) -> dict[str, Any]:
-    """Count a call, with its collective operations and the floor of its bytes."""
+class _Pass(torch.autograd.Function):
+    """Counts the graphs of a compiled function where they would run."""
+
+    @staticmethod
+    def forward(ctx: Any, compiling: Compiling, flat: Any, graphs: dict[str, Lowered], *tensors: Tensor) -> Any:
+        ctx.compiling, ctx.graphs = compiling, graphs
+        ctx.save_for_backward(*tensors)
+        graph = graphs.get('forward') or graphs['inference']
+        compiling.add(graph)
+        if 'backward' in graphs:
+            ctx.kept = torch.empty(graph.made, dtype=torch.uint8, device=DEVICE)
+        return compiling.run(flat, tensors)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        ctx.compiling.add(ctx.graphs['backward'])
+        needed = ctx.needs_input_grad[3:]
+        pairs = zip(ctx.saved_tensors, needed, strict=True)
+        with ctx.compiling.counting.fused(launches=0):
+            made = [torch.empty_like(value) if need else None for value, need in pairs]
+        ctx.compiling.counting.hold(0)
+        return None, None, None, *made
+
+
+def count(scene: Scene, call: Callable[[], None], backend: str) -> dict[str, Any]:
+    """Count a call, with its collective operations and the floor of its bytes, with a backend as the device's own."""
     reductions = 0
 
     def all_reduce(value: Tensor, op: str) -> None:
         nonlocal reductions
-        reductions += 1
+        reductions += not compiling.tracing
 
-    with fake_tensors(), Counting(lambda: scene.pairs) as counting, patch.object(normalizer, 'all_reduce', all_reduce):
-        fused = {
-            name: Fused(getattr(compiled, name)._function, counting)
-            for name in ('_focal_sum_of_map', '_joint_focal_sum_of_map')
-        }
-        with patch.multiple(compiled, **fused):  # type: ignore[call-overload]
+    with fake_tensors() as mode, Counting(lambda: scene.pairs) as counting:
+        compiling = Compiling(counting, mode)
+        with (
+            patch.dict(backends.OF_DEVICE, {DEVICE: backend}),
+            patch.object(normalizer, 'all_reduce', all_reduce),
+            patch.object(normalizer, 'get_world_size', lambda: 2),
+            patch.object(
+                Compiled, '__call__', lambda self, *args, **options: compiling(self._function, *args, **options)
+            ),
+            patch.object(fused_ops, 'available', lambda tensor: True),
+        ):
             call()
     return {**vars(counting.counts), 'all_reduce': reductions, 'floor': scene.floor()}
 
@@ -173,30 +254,23 @@ def scenes() -> dict[str, Callable[[], dict[str, Any]]]:
     """Name every scene: head, what runs, type."""
     found: dict[str, Callable[[], dict[str, Any]]] = {}
 
-    def add(name: str, head: str, method: str, **options: Any) -> None:
+    def add(name: str, head: str, method: str, backend: str = 'reference', **options: Any) -> None:
         def run() -> dict[str, Any]:
             scene = Scene(head, **options)
-            return count(scene, getattr(scene, method))
+            return count(scene, getattr(scene, method), backend)
 
         found[name] = run
 
     for head in SETTINGS:
+        methods = ['loss', 'step', 'decode']
+        if head != 'autoassign':  # its NMS has results of sizes that only a device knows
+            methods.append('predict')
         for name, dtype in TYPES.items():
-            add(f'{head} loss {name}', head, 'loss', dtype=dtype)
-            add(f'{head} loss {name} fused', head, 'loss', dtype=dtype, backend='compiled')
-            add(f'{head} step {name}', head, 'step', dtype=dtype)
-            add(f'{head} decode {name}', head, 'decode', dtype=dtype)
-            if head != 'autoassign':  # its NMS has results of sizes that only a device knows
-                add(f'{head} predict {name}', head, 'predict', dtype=dtype)
+            for method in methods:
+                add(f'{head} {method} {name}', head, method, dtype=dtype)
+                add(f'{head} {method} {name} compiled', head, method, 'compiled', dtype=dtype)
         if head != 'autoassign':  # its pairs grow with the boxes, and in parts they are checkpointed, which aborts here
-            add(
-                f'{head} loss bf16 fused, 1000 boxes',
-                head,
-                'loss',
-                dtype=torch.bfloat16,
-                backend='compiled',
-                boxes=1000,
-            )
+            add(f'{head} loss bf16 compiled, 1000 boxes', head, 'loss', 'compiled', dtype=torch.bfloat16, boxes=1000)
     return found
 
 
