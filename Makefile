@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/installed
 # Its python3.X commands answer for chosen versions only.
 PYENV_PYTHONS = $(shell pyenv versions --bare 2>/dev/null | sort -rV | paste -sd:)
 
-.PHONY: demo test test-fast test-docs test-slow test-overfit test-gpu matrix release-check format check bench clean
+.PHONY: demo test test-fast test-docs test-slow test-overfit test-gpu gpu matrix release-check format check bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/python tools/demo.py --head $(HEAD)
@@ -34,6 +34,11 @@ test-overfit: $(INSTALLED)
 # Tests that need a CUDA device; skipped without one.
 test-gpu: $(INSTALLED)
 	$(BIN)/python -m pytest -m cuda
+
+# All that a card has to show, in at most 20 minutes: tests, benchmarks, a training in bfloat16; one report.
+# Without a card: make gpu GPU=--dry-run, which goes the same way on the CPU with the smallest sizes.
+gpu: $(INSTALLED)
+	$(BIN)/python -m benchmarks.gpu $(GPU)
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .

@@ -4,11 +4,13 @@ import argparse
 import importlib
 import time
 import warnings
+from pathlib import Path
 
 import torch
 
 import mmdet_kpheads  # noqa: F401  (makes mmcv.ops importable before mmdet is)
 
+from . import contract
 from .contract import save, table
 
 SUITE = ('heads', 'growth', 'steps', 'parts', 'kernels', 'data', 'compiled')
@@ -19,7 +21,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog='python -m benchmarks', description=__doc__)
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu', type=torch.device)
     parser.add_argument('--only', default=','.join(SUITE), help=f'of {", ".join(SUITE)}')
+    parser.add_argument('--quick', action='store_true', help='one call of each, to see that everything runs')
+    parser.add_argument('--results', help='folder of the JSON files; default benchmarks/results')
     args = parser.parse_args()
+    if args.quick:
+        contract.ROUNDS = contract.CALLS_A_ROUND = contract.LEAST_CALLS = 1
+        contract.SECONDS_A_SIDE = 0
+    if args.results:
+        contract.RESULTS = Path(args.results)
     names = args.only.split(',')
     if unknown := sorted(set(names) - set(SUITE)):
         parser.error(f'--only: unknown {unknown}; there are {", ".join(SUITE)}')
@@ -33,7 +42,7 @@ def main() -> None:
         save(name, measured, args.device)
         rows += measured
     print(table(rows))
-    print(f'{len(rows)} rows in {time.perf_counter() - start:.0f} s; JSON in benchmarks/results')
+    print(f'{len(rows)} rows in {time.perf_counter() - start:.0f} s; JSON in {contract.RESULTS}')
 
 
 if __name__ == '__main__':

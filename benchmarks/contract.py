@@ -64,6 +64,8 @@ def _milliseconds(call: Call, device: torch.device) -> float:
 
 
 def _summary(times: list[float]) -> dict[str, float]:
+    if len(times) == 1:
+        times = times * 2
     low, median, high = statistics.quantiles(times, n=4, method='inclusive')
     return {'median_ms': median, 'q1_ms': low, 'q3_ms': high, 'repeats': len(times)}
 
@@ -162,7 +164,7 @@ def synchronize(device: torch.device) -> None:
 
 def save(name: str, rows: list[dict[str, Any]], device: torch.device) -> Path:
     """Write rows and what they were measured on to ``results/NAME_DEVICE.json``, as the schema wants it."""
-    RESULTS.mkdir(exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f'{name}_{device.type}.json'
     document = {'schema': 2, 'benchmark': name, 'machine': machine(device), 'rows': rows}
     jsonschema.validate(document, SCHEMA)

@@ -27,3 +27,67 @@ def against_goals(rows: list[dict[str, Any]]) -> list[list[str]]:
         ratio = ratios[what, size]
         lines.append([what, size, str(goal), f'{ratio:.1f}', 'met' if ratio >= goal else '**missed**'])
     return lines
+
+
+# of head_share, ratio, peak and floor of the rows on CUDA; tests are those of tests/heads/test_cuda.py
+def _row(report: dict[str, Any], benchmark: str, what: str, size: str = '') -> dict[str, Any]:
+    rows = report['benchmarks'][benchmark]
+    return next(row for row in rows if row['what'] == what and row['size'].startswith(size))
+
+
+def _no_waits(report: dict[str, Any]) -> tuple[str, bool]:
+    counts = report['tests']['test_cuda']
+    return f'{counts["passed"]} tests passed, {counts["failed"]} failed', counts['passed'] > 0 and not counts['failed']
+
+
+def _head_share(report: dict[str, Any]) -> tuple[str, bool]:
+    share = _row(report, 'steps', 'CenterNet-R18 training step')['ours']['head_share']
+    return f'{share:.1%}', share <= 0.05
+
+
+def _head_ratio(report: dict[str, Any]) -> tuple[str, bool]:
+    ratio = _row(report, 'heads', 'CenterNet loss + backward', '4 images, 100')['ratio']
+    return f'{ratio:.1f}', ratio >= 20
+
+
+def _step_ratio(report: dict[str, Any]) -> tuple[str, bool]:
+    ratio = _row(report, 'steps', 'CenterNet-R18 training step')['ratio']
+    return f'{ratio:.2f}', ratio >= 1.5
+
+
+def _memory(report: dict[str, Any]) -> tuple[str, bool]:
+    row = _row(report, 'steps', 'AutoAssign-R50, crowded training step')
+    share = row['ours']['peak_mb'] / row['mmdet']['peak_mb']
+    return f'{share:.2f}', share <= 0.6
+
+
+def _floor(report: dict[str, Any]) -> tuple[str, bool]:
+    row = _row(report, 'heads', 'CenterNet loss + backward', '16 images')
+    times = row['ours']['median_ms'] / row['floor_ms']
+    return f'{times:.1f}', times <= 2
+
+
+CUDA_COLUMNS = ['goal on CUDA', 'measured', '']
+CUDA_GOALS = (
+    (
+        'no wait in heat-map losses and in decoding up to tensors of fixed size; one in the loss of AutoAssign',
+        _no_waits,
+    ),
+    ('targets and losses at most 5 % of a CenterNet-R18 step (32 images of 512 x 512, bfloat16)', _head_share),
+    ("CenterNet's loss and backward 20 times faster than mmdet's, 4 images with 100 boxes", _head_ratio),
+    ("a whole CenterNet-R18 step 1.5 times faster than with mmdet's head, both in bfloat16", _step_ratio),
+    ("peak memory of an AutoAssign-R50 step at most 0.6 of that with mmdet's head, 200 boxes per image", _memory),
+    ("CenterNet's loss and backward at most twice the time of the bandwidth floor, 16 images", _floor),
+)
+
+
+def against_cuda_goals(report: dict[str, Any] | None) -> list[list[str]]:
+    """A line of cells for each goal; what a report of a card does not hold is not measured."""
+    lines = []
+    for text, measure in CUDA_GOALS:
+        try:
+            measured, met = measure(report) if report else ('', False)
+        except (KeyError, StopIteration):
+            measured, met = '', False
+        lines.append([text, measured or 'not measured', ('met' if met else '**missed**') if measured else ''])
+    return lines

@@ -15,7 +15,7 @@ from .contract import compared, peak_memory_mb, timed
 from .scenes import metas, random_truth, total
 
 LEARNING_RATE = 1e-4
-BOXES = 20  # in each image
+CROWDED = 'AutoAssign-R50, crowded'
 ON_CPU, ON_GPU = 'cpu', 'cuda'
 # config, what mmdet calls the head, by device the images and their size (a CPU has small ones, to take minutes), and
 # whether a GPU computes in bfloat16
@@ -38,7 +38,14 @@ DETECTORS = {
         {ON_CPU: (1, (480, 640)), ON_GPU: (8, (800, 1088))},
         False,  # mmdet's head calls binary_cross_entropy, which refuses autocast: float32 for both
     ),
+    CROWDED: (
+        'autoassign/untrained/autoassign_r50_8xb2-1x_coco.py',
+        'AutoAssignHead',
+        {ON_GPU: (2, (800, 1088))},
+        False,
+    ),
 }
+BOXES = {CROWDED: 200}  # in each image; 20 otherwise
 
 
 def build(config: str, mmdet_head: str | None, device: torch.device) -> Any:
@@ -116,12 +123,14 @@ class Timed:
 def rows(device: torch.device) -> Iterator[dict[str, Any]]:
     """Training and inference of each detector."""
     for name, (config, mmdet_head, sizes, half) in DETECTORS.items():
-        images, size = sizes[device.type]
+        if device.type not in sizes:
+            continue
+        (images, size), boxes = sizes[device.type], BOXES.get(name, 20)
         inputs = torch.randn(images, 3, *size, generator=torch.Generator().manual_seed(0)).to(device)
-        truth = samples(images, BOXES, size, device)
+        truth = samples(images, boxes, size, device)
         sides = {side: Timed(build(config, head, device), inputs, truth, half) for side, head in
                  (('ours', None), ('mmdet', mmdet_head))}  # fmt: skip
-        shape = f'{images} images {size[0]} x {size[1]}, {BOXES} boxes'
+        shape = f'{images} images {size[0]} x {size[1]}, {boxes} boxes'
         for what, step, part in (
             ('training step', 'train', 'head_in_training'),
             ('inference', 'predict', 'head_in_prediction'),

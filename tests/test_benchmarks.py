@@ -13,7 +13,7 @@ FOLDER = configs_root().parent / 'benchmarks'
 if not FOLDER.is_dir():
     pytest.skip('benchmarks are in the repository, not in the wheel', allow_module_level=True)
 
-from benchmarks import contract, goals, growth, heads, scenes  # noqa: E402
+from benchmarks import contract, goals, gpu, growth, heads, scenes  # noqa: E402
 
 CPU = torch.device('cpu')
 RESULTS = sorted(FOLDER.glob('results/*.json'))
@@ -70,6 +70,69 @@ def test_a_goal_is_met_or_missed():
     found[0]['ratio'] -= 0.1
     lines = goals.against_goals(found)
     assert [line[-1] for line in lines] == ['**missed**'] + ['met'] * (len(lines) - 1)
+
+
+def test_table_of_the_cuda_goals():
+    report = FOLDER / 'results/gpu/gpu_report.json'
+    found = json.loads(report.read_text()) if report.exists() else None
+    require_table('benchmarks.md', 'cuda goals', goals.CUDA_COLUMNS, goals.against_cuda_goals(found))
+
+
+def report_of_a_card(share=0.04, waits_failed=0):
+    side = dict(median_ms=2.0, head_share=share, peak_mb=50.0)
+    steps = [
+        row(what='CenterNet-R18 training step', ours=side, ratio=1.6),
+        row(what='AutoAssign-R50, crowded training step', ours=side, mmdet=dict(side, peak_mb=100.0)),
+    ]
+    heads_rows = [
+        row(what='CenterNet loss + backward', size='16 images, 7 boxes', floor_ms=1.5),
+        row(what='CenterNet loss + backward', size='4 images, 100 boxes', ratio=19.0),
+    ]
+    tests = dict(test_cuda=dict(passed=9, failed=waits_failed, skipped=0))
+    return dict(tests=tests, benchmarks=dict(steps=steps, heads=heads_rows))
+
+
+def test_cuda_goals_are_met_missed_or_not_measured():
+    lines = goals.against_cuda_goals(report_of_a_card())
+    assert [line[1:] for line in lines] == [
+        ['9 tests passed, 0 failed', 'met'],
+        ['4.0%', 'met'],
+        ['19.0', '**missed**'],
+        ['1.60', 'met'],
+        ['0.50', 'met'],
+        ['1.3', 'met'],
+    ]
+    assert goals.against_cuda_goals(report_of_a_card(share=0.06, waits_failed=1))[0][2] == '**missed**'
+    without_steps = report_of_a_card()
+    del without_steps['benchmarks']['steps']
+    assert [line[1] for line in goals.against_cuda_goals(without_steps)].count('not measured') == 3
+    assert {line[1] for line in goals.against_cuda_goals(None)} == {'not measured'}
+
+
+def test_a_stage_that_fails_leaves_the_others_and_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        gpu, 'machine', lambda device: dict(device='a card', copy_gb_per_s=9.0, versions={}, commit='1')
+    )
+    monkeypatch.setattr(gpu, 'tests', lambda *_: dict(test_cuda=dict(passed=1, failed=0, skipped=2)))
+    monkeypatch.setattr(gpu, 'benchmarks', lambda *_: (_ for _ in ()).throw(ValueError('out of memory\nmore')))
+    monkeypatch.setattr(gpu, 'demo', lambda *_: dict(seconds=100, AP=0.5, AP50=0.9))
+    report = gpu.measured(tmp_path, dry_run=False)
+    gpu.write(report, tmp_path)
+    text = (tmp_path / 'gpu_report.md').read_text()
+    assert json.loads((tmp_path / 'gpu_report.json').read_text())['failed'] == {'benchmarks': 'out of memory'}
+    for part in (
+        '**benchmarks failed**: out of memory',
+        '| test_cuda | 1 | 0 | 2 |',
+        'AP 0.500, AP50 0.900 after 100 s',
+    ):
+        assert part in text
+
+
+def test_without_a_card_it_is_one_line(monkeypatch):
+    monkeypatch.setattr('sys.argv', ['gpu'])
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    with pytest.raises(SystemExit, match=r'no CUDA device: .* make gpu GPU=--dry-run'):
+        gpu.main()
 
 
 def test_slope_is_the_exponent_of_the_upper_half():

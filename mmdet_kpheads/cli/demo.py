@@ -102,6 +102,9 @@ def main(argv: list[str] | None = None) -> None:
         action='store_true',
         help=f'{QUICK_TRAIN} images and one epoch: shows in a minute that everything runs, and detects little',
     )
+    parser.add_argument(
+        '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='as of train, for the training'
+    )
     args = parser.parse_args(argv)
     num_train, num_val = (QUICK_TRAIN, QUICK_VAL) if args.quick else (NUM_TRAIN, NUM_VAL)
     start = time.monotonic()
@@ -110,8 +113,9 @@ def main(argv: list[str] | None = None) -> None:
 
     print(f'writing {num_train} + {num_val} images to {folder / DATA}', flush=True)
     write_digits(folder / DATA, num_train, num_val)
-    short = ('--cfg-options', 'train_cfg.max_epochs=1') if args.quick else ()
-    call_subcommand('train', folder, config, '--work-dir', work_dir, *short)
+    changes = [*(['train_cfg.max_epochs=1'] if args.quick else []), *args.cfg_options]
+    options = ['--cfg-options', *changes] if changes else []
+    call_subcommand('train', folder, config, '--work-dir', work_dir, *options)
     checkpoint = (folder / work_dir / 'last_checkpoint').read_text().strip()
     test_dir, out = f'{work_dir}_test', 'predictions.pkl'
     call_subcommand('test', folder, config, checkpoint, '--work-dir', test_dir, '--out', out)

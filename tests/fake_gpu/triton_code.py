@@ -40,12 +40,22 @@ from tests.fake_gpu.lowering import CUDA, graphs, lower, without_gpu
 
 SPILL = re.compile(r'(\d+) bytes spill stores, (\d+) bytes spill loads')
 HEATMAP = {'ALPHA': 2.0, 'GAMMA': 4.0, 'SIGMAS': SIGMAS_PER_DIAMETER, 'WEIGHTED': True, 'CELLS': triton_kernels.CELLS}
-TYPES = {'logits': '*bf16', 'gradient': '*bf16', 'box_of_plane': '*i32', 'boxes': '*i32', 'labels': '*i64'}
+TYPES: dict[str, str] = {
+    'logits': '*bf16',
+    'gradient': '*bf16',
+    'box_of_plane': '*i32',
+    'boxes': '*i32',
+    'labels': '*i64',
+}
 TYPES |= {name: 'i32' for name in ('num_classes', 'height', 'width', 'number', 'rounds')}
 TYPES |= {name: 'fp32' for name in ('pos_weight', 'neg_weight', 'iou_threshold', 'sigma', 'min_score')}
 TYPES |= {'indices': '*i64'}
 SOFT_NMS = {'METHOD': 'linear', 'OFFSET': 0, 'AGNOSTIC': False, 'BLOCK': 1024}
-OWN = {'_loss_kernel': HEATMAP, '_slope_kernel': HEATMAP, '_soft_nms_kernel': SOFT_NMS}  # by name, with its constants
+OWN: dict[str, dict[str, Any]] = {
+    '_loss_kernel': HEATMAP,
+    '_slope_kernel': HEATMAP,
+    '_soft_nms_kernel': SOFT_NMS,
+}  # by name, with its constants
 
 
 def passes() -> dict[str, tuple[Callable, list[Tensor]]]:

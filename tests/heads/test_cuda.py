@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from mmdet_kpheads.structures import GroundTruth
 from tests.scenes import metas, well_formed
 from tests.training import SMALL_HEADS, features_of, small_head, summed
 
@@ -83,3 +84,72 @@ def test_decoding_waits_nowhere_up_to_tensors_of_fixed_size(name, device):
 
     assert waits(decode, device) == 0
     assert decode().boxes.isfinite().all()
+
+
+ON_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
+
+
+@pytest.mark.cuda
+@ON_CUDA
+@pytest.mark.parametrize('name', ['centernet', 'cornernet'])
+def test_torch_finds_no_wait_in_error_mode(name):
+    step = step_of(name, 'cuda')
+    step()  # compiled
+    torch.cuda.set_sync_debug_mode('error')
+    try:
+        step()
+    finally:
+        torch.cuda.set_sync_debug_mode('default')
+
+
+@pytest.mark.cuda
+@ON_CUDA
+@pytest.mark.parametrize('name', SMALL_HEADS)
+def test_losses_and_gradients_are_those_of_the_formulas_on_a_cpu(name):
+    results = []
+    for device in ('cuda', 'cpu'):
+        torch.manual_seed(0)
+        head, features, images, img_metas = scene(name, device)
+        maps = [[level.detach().requires_grad_() for level in levels] for levels in head(features)]
+        leaves = [level for levels in maps for level in levels]
+        total = summed(head.loss_by_feat(*maps, images, img_metas))
+        gradients = torch.autograd.grad(total, leaves, allow_unused=True)
+        results.append([total.cpu(), *(value if value is None else value.cpu() for value in gradients)])
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)  # the maps come from convolutions in TF32
+
+
+@pytest.mark.cuda
+@ON_CUDA
+@pytest.mark.parametrize('name', ['centernet', 'cornernet'])
+def test_a_cuda_graph_captures_loss_and_backward(name):
+    """Replayed with other maps, it gives their loss and gradients."""
+    head, features, images, img_metas = scene(name, 'cuda')
+    maps = [[level.detach().requires_grad_() for level in levels] for levels in head(features)]
+    leaves = [level for levels in maps for level in levels]
+    truth = GroundTruth.from_instances(images, img_metas, CLASSES, name)
+
+    def step():
+        for leaf in leaves:
+            leaf.grad = None
+        total = summed(head.loss_by_truth(*maps, truth=truth, input_size=(PX, PX)))
+        total.backward()
+        return total
+
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = step()
+    with torch.no_grad():
+        for leaf in leaves:
+            leaf.mul_(-0.5)
+    graph.replay()
+    found = [captured.clone(), *(leaf.grad.clone() for leaf in leaves)]
+    expected = [step().clone(), *(leaf.grad for leaf in leaves)]
+    for value, right in zip(found, expected, strict=True):
+        torch.testing.assert_close(value, right, rtol=1e-4, atol=1e-5)

@@ -6,8 +6,11 @@ import pytest
 import torch
 
 from mmdet_kpheads.functional.gaussian import Gaussians
+from mmdet_kpheads.functional.gaussian_focal import gaussian_focal_sum
 from mmdet_kpheads.kernels import fused_ops
+from mmdet_kpheads.ops.soft_nms import METHODS, soft_nms_batch
 from tests.compat.processes import ROOT, call
+from tests.kernels import in_interpreter
 
 
 @pytest.mark.skipif(not find_spec('triton'), reason='Triton is not installed')
@@ -16,6 +19,26 @@ def test_kernels_equal_the_formulas_in_the_interpreter(monkeypatch):
     seen = call('-m', 'pytest', '-q', '-p', 'no:xdist', 'tests/kernels/in_interpreter.py', cwd=ROOT)
     assert seen.returncode == 0, seen.stdout[-3000:]
     assert ' passed' in seen.stdout and 'skipped' not in seen.stdout
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_kernels_equal_the_formulas_on_cuda(dtype):
+    target = in_interpreter.gaussians()
+    logits = (torch.randn(target.shape) * 8).to(dtype)
+    on_cuda = target._replace(**{n: getattr(target, n).cuda() for n in ('cells', 'radius', 'labels', 'valid')})
+    found = in_interpreter.value_and_gradient(fused_ops.gaussian_focal_sum, logits.cuda(), on_cuda)
+    expected = in_interpreter.value_and_gradient(gaussian_focal_sum, logits, target)
+    for value, right in zip(found, expected, strict=True):
+        torch.testing.assert_close(value.cpu(), right, rtol=1e-2 if dtype == torch.bfloat16 else 1e-4, atol=1e-5)
+    for method in METHODS:
+        arguments = in_interpreter.detections()
+        scores, index = fused_ops.soft_nms_batch(*(value.cuda() for value in arguments), 12, method=method)
+        expected_scores, expected_index = soft_nms_batch(*arguments, 12, method=method)
+        taken = expected_scores > -torch.inf
+        torch.testing.assert_close(scores.cpu(), expected_scores)
+        assert torch.equal(index.cpu()[taken], expected_index[taken])
 
 
 def test_boxes_in_the_order_of_their_planes():

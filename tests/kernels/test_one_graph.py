@@ -17,7 +17,7 @@ FEW = BATCHES[:2]  # tracing is slow
 def graphs(batches, monkeypatch):
     """Compile on a CPU what CUDA compiles, in one graph, and count the graphs of each function."""
     torch._dynamo.reset()
-    counts = {}
+    counts: dict[str, int] = {}
     compile_ = torch.compile
 
     def compile_and_count(function):
@@ -27,7 +27,7 @@ def graphs(batches, monkeypatch):
 
         return compile_(function, backend=backend, fullgraph=True)
 
-    known = {}
+    known: dict = {}
     monkeypatch.setattr(torch, 'compile', compile_and_count)
     monkeypatch.setattr(backends, 'chosen_backend', lambda tensor, backend='auto': backend)
     one_graph = lambda function, tensor, backend: known.setdefault(function, Compiled(function))  # noqa: E731
@@ -66,7 +66,7 @@ def results(name, backend, images, boxes, cells):
     return losses, gradients, found
 
 
-HEADS = {}
+HEADS: dict = {}
 HEATMAPS = {'_cleaned', 'loss_by_truth', 'decode_level'}
 COMPILED = {
     'centernet': HEATMAPS,
