@@ -10,7 +10,9 @@ from mmdet.registry import DATASETS, MODELS, TRANSFORMS
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.dataset import Compose
+from mmengine.model import convert_sync_batchnorm
 from mmengine.registry import init_default_scope
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmdet_kpheads.compat.config_bases import configs_root
 from tests.scenes import instances, metas
@@ -86,6 +88,14 @@ def test_one_training_step_and_one_prediction(name):
     with torch.no_grad():
         found = model.eval().predict(inputs, samples)[0].pred_instances
     assert len(found.bboxes) <= cfg.max_detections
+
+
+def test_batch_normalization_can_be_synchronized(cfg):
+    """``sync_bn = 'torch'`` reaches every layer, none of which needs a rule of its own."""
+    cfg.model.backbone.init_cfg = None
+    model = convert_sync_batchnorm(MODELS.build(cfg.model), 'torch')
+    kinds = {type(module) for module in model.modules()}
+    assert not {kind for kind in kinds if issubclass(kind, _BatchNorm)} - {torch.nn.SyncBatchNorm}
 
 
 def test_detections_are_limited_by_one_number_that_the_evaluator_reaches(cfg):

@@ -3,6 +3,10 @@
 import itertools
 import os
 import socket
+from contextlib import ExitStack
+from functools import cache
+from typing import NamedTuple
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -10,6 +14,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch.nn.parallel import DistributedDataParallel
 
+from mmdet_kpheads.heads import heatmap_head
 from tests.scenes import metas, well_formed
 from tests.training import SMALL_HEADS, features_of, small_head, summed
 
@@ -42,19 +47,51 @@ def gradients(model):
     return [parameter.grad.clone() for parameter in model.parameters()]
 
 
+class Variant(NamedTuple):
+    """How the two ranks run."""
+
+    static_graph: bool = False
+    compiled: bool = False  # the loss as on CUDA: one graph, which the sum over ranks splits
+
+
+VARIANTS = {'plain': Variant(), 'static graph': Variant(static_graph=True), 'compiled': Variant(compiled=True)}
+
+
 def work(rank, port, folder):
     os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
     torch.set_num_threads(1)
     dist.init_process_group('gloo', rank=rank, world_size=2)
     for head, (name, counts) in itertools.product(SMALL_HEADS, COUNTS.items()):
-        model = DistributedDataParallel(build(head))  # find_unused_parameters=False
-        for _ in range(2):  # a parameter without a gradient shows in the second step
-            model.zero_grad()
-            model(features_of(head, 1, rank), [well_formed(counts[rank], 3, 64, rank)]).backward()
-        if rank == 0:
-            torch.save(gradients(model.module), f'{folder}/{head} {name}.pt')
+        steps(rank, head, counts, f'{folder}/{head} {name} plain.pt', VARIANTS['plain'])
+    for head in SMALL_HEADS:
+        steps(rank, head, COUNTS['both'], f'{folder}/{head} both static graph.pt', VARIANTS['static graph'])
+    steps(rank, 'centernet', COUNTS['both'], f'{folder}/centernet both compiled.pt', VARIANTS['compiled'])
     dist.barrier()
     os._exit(0)  # destroy_process_group can stand still where the other rank has left: seen twice, with all saved
+
+
+def steps(rank, head, counts, path, variant):
+    """Two steps with find_unused_parameters=False; the gradients of the second and its collectives are saved."""
+    model = DistributedDataParallel(build(head), static_graph=variant.static_graph)
+    one_graph = cache(lambda function: torch.compile(function, backend='eager'))
+    collectives = []
+    real = dist.all_reduce
+
+    def all_reduce(value, *args, **options):
+        collectives.append(value.numel())
+        return real(value, *args, **options)
+
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(dist, 'all_reduce', all_reduce))
+        if variant.compiled:
+            as_one_graph = patch.object(heatmap_head, 'as_one_graph', lambda function, *_: one_graph(function))
+            stack.enter_context(as_one_graph)
+        for _ in range(2):  # a parameter without a gradient shows in the second step
+            collectives.clear()
+            model.zero_grad()
+            model(features_of(head, 1, rank), [well_formed(counts[rank], 3, 64, rank)]).backward()
+    if rank == 0:
+        torch.save((gradients(model.module), collectives), path)
 
 
 @pytest.fixture(scope='module')
@@ -68,12 +105,21 @@ def two_ranks(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize('name', COUNTS)
-@pytest.mark.parametrize('head', SMALL_HEADS)
-def test_two_ranks_of_one_image_equal_one_rank_of_two(head, name, two_ranks):
+CASES = [
+    *(pytest.param(head, name, 'plain', id=f'{head}-{name}') for head in SMALL_HEADS for name in COUNTS),
+    *(pytest.param(head, 'both', 'static graph', id=f'{head}-static-graph') for head in SMALL_HEADS),
+    pytest.param('centernet', 'both', 'compiled', id='centernet-compiled'),
+]
+
+
+@pytest.mark.parametrize(('head', 'name', 'variant'), CASES)
+def test_two_ranks_of_one_image_equal_one_rank_of_two(head, name, variant, two_ranks):
     model = build(head)
     images = [well_formed(count, 3, 64, rank) for rank, count in enumerate(COUNTS[name])]
     features = (torch.cat(pair) for pair in zip(features_of(head, 1, 0), features_of(head, 1, 1), strict=True))
     model(tuple(features), images).backward()
-    for ours, expected in zip(torch.load(two_ranks / f'{head} {name}.pt'), gradients(model), strict=True):
+    found, collectives = torch.load(two_ranks / f'{head} {name} {variant}.pt')
+    for ours, expected in zip(found, gradients(model), strict=True):
         torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
+    # the normalizers, and of CornerNet the images of the embedding loss; the gradients go another way
+    assert collectives == {'centernet': [1], 'cornernet': [4, 1], 'autoassign': [2]}[head]
