@@ -20,6 +20,14 @@ INSTALLED = find_spec('triton') is not None
 MIN_CAPABILITY = (7, 0)  # of the GPUs that Triton compiles for
 MAX_BOXES = 8192  # of an image, which soft-NMS holds in the registers of one program
 
+# Written out: old versions of torch do not read them from these annotations.
+HEATMAP_LOSS = '(Tensor logits, Tensor? weight, Tensor box_of_plane, Tensor boxes, float[] powers) -> Tensor'
+HEATMAP_SLOPE = HEATMAP_LOSS.replace('(', '(Tensor of_sum, ')
+SOFT_NMS = (
+    '(Tensor boxes, Tensor scores, Tensor labels, int rounds, float iou_threshold, float sigma, float min_score, '
+    'str method, int offset, bool class_agnostic) -> (Tensor, Tensor)'
+)
+
 
 def available(tensor: Tensor) -> bool:
     """Whether Triton is installed and compiles for the device of a tensor."""
@@ -45,7 +53,7 @@ def boxes_by_plane(gaussians: Gaussians) -> tuple[Tensor, Tensor]:
     return first, boxes[order].int()
 
 
-@torch.library.custom_op('mmdet_kpheads::heatmap_loss', mutates_args=())
+@torch.library.custom_op('mmdet_kpheads::heatmap_loss', mutates_args=(), schema=HEATMAP_LOSS)
 def heatmap_loss(
     logits: Tensor, weight: Tensor | None, box_of_plane: Tensor, boxes: Tensor, powers: list[float]
 ) -> Tensor:
@@ -72,7 +80,7 @@ def _(logits: Tensor, weight: Any, box_of_plane: Any, boxes: Any, powers: Any) -
     return logits.new_empty((), dtype=torch.float32)
 
 
-@torch.library.custom_op('mmdet_kpheads::heatmap_slope', mutates_args=())
+@torch.library.custom_op('mmdet_kpheads::heatmap_slope', mutates_args=(), schema=HEATMAP_SLOPE)
 def heatmap_slope(
     of_sum: Tensor, logits: Tensor, weight: Tensor | None, box_of_plane: Tensor, boxes: Tensor, powers: list[float]
 ) -> Tensor:
@@ -131,7 +139,7 @@ def takes(logits: Tensor, weight: Tensor | None) -> bool:
     return logits.dtype != torch.float64 and (weight is None or weight.shape == (images, 1, height, width))
 
 
-@torch.library.custom_op('mmdet_kpheads::soft_nms', mutates_args=())
+@torch.library.custom_op('mmdet_kpheads::soft_nms', mutates_args=(), schema=SOFT_NMS)
 def soft_nms(
     boxes: Tensor,
     scores: Tensor,
