@@ -142,12 +142,10 @@ def summed_closeness(mean: Tensor, mask: Tensor, margin: float, p: float) -> Ten
     room = margin - _summed(gap.abs())
     close = embedding.different_objects(mask) & (room > 0)
     slope = -2 * torch.where(close[..., None], gap.sign(), 0.0).sum(2)  # (B, N, D)
-    zero = torch.where(
-        slope != 0, mean - fixed, 0.0
-    )  # carries the gradient; a tag may be infinite where it pushes none
-    return torch.where(close, room, 0.0).sum(2).sum(1) + (zero * slope).sum(
-        (1, 2)
-    )  # .sum(2): in one pass with the slope
+    # 0, and carries the gradient; where a tag pushes nothing it may be infinite
+    zero = torch.where(slope != 0, mean - fixed, 0.0)
+    # over one dimension first: Inductor computes it in the pass of the slope
+    return torch.where(close, room, 0.0).sum(2).sum(1) + (zero * slope).sum((1, 2))
 
 
 def pairing_report(tags: Tensor, mask: Tensor, threshold: float, distance: str = 'l1') -> PairingReport:

@@ -1,5 +1,6 @@
 """The operators that Triton runs: what does not need it, and the cases of ``in_interpreter.py`` in its interpreter."""
 
+import re
 from importlib.util import find_spec
 
 import pytest
@@ -16,9 +17,9 @@ from tests.kernels import in_interpreter
 @pytest.mark.skipif(not find_spec('triton'), reason='Triton is not installed')
 def test_kernels_equal_the_formulas_in_the_interpreter(monkeypatch):
     monkeypatch.setenv('TRITON_INTERPRET', '1')
-    seen = call('-m', 'pytest', '-q', '-p', 'no:xdist', 'tests/kernels/in_interpreter.py', cwd=ROOT)
+    seen = call('-m', 'pytest', '-v', '-p', 'no:xdist', 'tests/kernels/in_interpreter.py', cwd=ROOT)
     assert seen.returncode == 0, seen.stdout[-3000:]
-    assert ' passed' in seen.stdout and 'skipped' not in seen.stdout
+    assert re.search(r'= (\d+) passed', seen.stdout).group(1) == '62' and 'skipped' not in seen.stdout
 
 
 @pytest.mark.cuda
