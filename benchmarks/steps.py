@@ -1,4 +1,8 @@
-"""Whole training steps and whole inference: CenterNet-R18, a small CornerNet, AutoAssign-R50, with either head."""
+"""Whole training steps and whole inference: CenterNet-R18, a small CornerNet, AutoAssign-R50, with either head.
+
+"fast" is what ``train --fast`` does: bfloat16 autocast where it is native, convolutions channels last; against mmdet's
+head in float32 and contiguous memory.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +14,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from mmdet_kpheads.compat.config_bases import configs_root
+from mmdet_kpheads.optim.precision import native_bfloat16
 
 from .contract import compared, peak_memory_mb, timed
 from .scenes import metas, random_truth, total
@@ -37,6 +42,12 @@ DETECTORS = {
         'AutoAssignHead',
         {ON_CPU: (1, (480, 640)), ON_GPU: (8, (800, 1088))},
         False,  # mmdet's head calls binary_cross_entropy, which refuses autocast: float32 for both
+    ),
+    'CenterNet-R18-DCN': (
+        'centernet/untrained/centernet_r18-dcnv2_8xb16-140e_coco.py',
+        'CenterNetHead',
+        {ON_CPU: (2, (384, 384)), ON_GPU: (32, (512, 512))},
+        True,
     ),
     CROWDED: (
         'autoassign/untrained/autoassign_r50_8xb2-1x_coco.py',
@@ -76,10 +87,15 @@ def samples(images: int, boxes: int, size: tuple[int, int], device: torch.device
 class Timed:
     """Runs a training step or an inference of a detector, and its head's part of it alone."""
 
-    def __init__(self, model: Any, inputs: torch.Tensor, truth: list[DetDataSample], half: bool) -> None:
+    def __init__(
+        self, model: Any, inputs: torch.Tensor, truth: list[DetDataSample], half: bool, fast: bool = False
+    ) -> None:
         self.model, self.inputs, self.truth = model, inputs, truth
+        if fast:
+            model.to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE)
-        enabled = half and inputs.device.type == 'cuda'
+        kind = inputs.device.type
+        enabled = (half and kind == 'cuda') or (fast and native_bfloat16(kind))
         self.precision = torch.autocast(inputs.device.type, torch.bfloat16, enabled=enabled)
 
     def train(self) -> None:
@@ -147,4 +163,10 @@ def rows(device: torch.device) -> Iterator[dict[str, Any]]:
                 f'{row["ours"]["images_per_s"]:.2f} / {row["mmdet"]["images_per_s"]:.2f} images/s, head '
                 f'{row["ours"]["head_share"]:.1%} / {row["mmdet"]["head_share"]:.1%}'
             )
+            yield row
+            fast = Timed(build(config, None, device), inputs, truth, half, fast=True)
+            row = compared(f'{name} {what}, fast', shape, getattr(fast, step), calls['mmdet'], device)
+            if step == 'train':
+                row['ours']['peak_mb'] = peak_memory_mb(fast.train, device)
+                row['mmdet']['peak_mb'] = peak_memory_mb(calls['mmdet'], device)
             yield row

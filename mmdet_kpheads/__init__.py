@@ -21,7 +21,7 @@ except ImportError as error:
     _broken_stack = str(error)
     warnings.warn(_broken_stack, stacklevel=2)
 else:  # these import mmdet.models, which needs prepare() first
-    from . import backbones, detectors, heads, hooks, losses, necks
+    from . import backbones, detectors, heads, hooks, losses, necks, optim
     from .backbones import DLA
     from .compat import register
     from .detectors import FlipAverage
@@ -58,6 +58,7 @@ __all__ = [
     'hooks',
     'losses',
     'necks',
+    'optim',
     'register',
 ]
 

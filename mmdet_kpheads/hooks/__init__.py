@@ -2,6 +2,7 @@
 
 from .class_check_hook import ClassCheckHook
 from .ground_truth_check_hook import GroundTruthCheckHook
+from .memory_format_hook import MemoryFormatHook
 from .pairing_hook import PairingHook
 
-__all__ = ['ClassCheckHook', 'GroundTruthCheckHook', 'PairingHook']
+__all__ = ['ClassCheckHook', 'GroundTruthCheckHook', 'MemoryFormatHook', 'PairingHook']

@@ -19,6 +19,7 @@ from mmdet_kpheads.compat.config_bases import configs_root
 from mmdet_kpheads.data.annotations import AnnotatedImage
 from mmdet_kpheads.data.digits import CLASSES
 from mmdet_kpheads.errors import InputError
+from mmdet_kpheads.optim import precision
 
 pytest.importorskip('sklearn')
 
@@ -81,16 +82,78 @@ def test_mmdets_own_train_script_trains_and_resumes():
     assert 'resumed epoch: 1' in seen.stdout + seen.stderr
 
 
-@pytest.mark.parametrize('device', ['cpu', 'cuda'])
-def test_amp_is_for_gpus(device, monkeypatch):
+def options_of(monkeypatch, native, device, *words):
+    """The config that train makes of its arguments on a device."""
     monkeypatch.setattr(train, 'get_device', lambda: device)
-    cfg, args = Config.fromfile(configs_root() / CONFIG), train.parse_arguments([CONFIG, '--amp'])
-    if device == 'cpu':
-        with pytest.raises(InputError, match="no mixed precision on 'cpu'"):
-            train.apply_arguments(cfg, args)
-    else:
-        train.apply_arguments(cfg, args)
-        assert cfg.optim_wrapper.type == 'AmpOptimWrapper' and cfg.optim_wrapper.loss_scale == 'dynamic'
+    monkeypatch.setattr(train, 'native_bfloat16', lambda kind: native)
+    monkeypatch.setattr(precision, 'native_bfloat16', lambda kind: native)
+    cfg = Config.fromfile(configs_root() / CONFIG)
+    train.apply_arguments(cfg, train.parse_arguments([*words]))
+    return cfg
+
+
+@pytest.mark.parametrize(
+    ('native', 'device', 'words', 'kind'),
+    [
+        (True, 'cuda', ['--amp'], 'mmdet_kpheads.AutocastOptimWrapper'),
+        (False, 'cuda', ['--amp'], 'AmpOptimWrapper'),
+        (True, 'cuda', ['--amp', 'fp16'], 'AmpOptimWrapper'),
+        (True, 'cpu', ['--amp'], 'mmdet_kpheads.AutocastOptimWrapper'),
+        (True, 'cpu', ['--amp', 'bf16'], 'mmdet_kpheads.AutocastOptimWrapper'),
+        (True, 'cpu', ['--fast'], 'mmdet_kpheads.AutocastOptimWrapper'),
+        (True, 'cuda', ['--fast'], 'mmdet_kpheads.AutocastOptimWrapper'),
+        (False, 'cuda', ['--fast'], 'AmpOptimWrapper'),
+        (True, 'cpu', ['--fast', '--amp', 'bf16'], 'mmdet_kpheads.AutocastOptimWrapper'),
+        (False, 'cpu', ['--fast'], 'OptimWrapper'),
+        (True, 'cpu', [], 'OptimWrapper'),
+    ],
+)
+@pytest.mark.parametrize('first', [True, False], ids=['config last', 'config first'])
+def test_amp_takes_what_is_native(native, device, words, kind, first, monkeypatch, capsys):
+    cfg = options_of(monkeypatch, native, device, *([*words, CONFIG] if first else [CONFIG, *words]))
+    assert cfg.optim_wrapper.type == kind and 'clip_grad' in cfg.optim_wrapper
+    assert cfg.optim_wrapper.get('loss_scale') == ('dynamic' if kind == 'AmpOptimWrapper' else None)
+    hooks = [hook.type for hook in cfg.custom_hooks]
+    slower = device == 'cpu' and not native  # channels last in training
+    assert ('mmdet_kpheads.MemoryFormatHook' in hooks) == ('--fast' in words and not slower)
+    assert ('speed: ' in capsys.readouterr().out) == bool(words)
+
+
+@pytest.mark.parametrize(
+    ('native', 'device', 'words', 'message'),
+    [
+        (False, 'cpu', ['--amp'], '--amp bf16: this CPU has no bfloat16 instructions, .* leave out --amp'),
+        (True, 'cpu', ['--amp', 'fp16'], '--amp fp16 needs a GPU'),
+        (False, 'cuda', ['--amp', 'bf16'], 'this GPU has no bfloat16 instructions, .* take --amp fp16'),
+        (True, 'mps', ['--amp'], "the device is 'mps': leave it out"),
+    ],
+)
+def test_amp_that_does_not_fit_is_refused(native, device, words, message, monkeypatch):
+    with pytest.raises(InputError, match=message):
+        options_of(monkeypatch, native, device, CONFIG, *words)
+
+
+def test_training_in_bfloat16_goes_on_in_float32_and_back(monkeypatch):
+    """Two epochs, each resumed under the other wrapper; weights are float32 and finite."""
+    monkeypatch.setattr(train, 'native_bfloat16', lambda kind: True)
+    monkeypatch.setattr(precision, 'native_bfloat16', lambda kind: True)
+    for epochs, words in ((1, ['--fast']), (2, ['--resume']), (3, ['--fast', '--resume'])):
+        options = ['--cfg-options', *SHORT[1:], f'train_cfg.max_epochs={epochs}']
+        train.main([CONFIG, '--work-dir', 'mixed', *words, *options])
+    weights = torch.load('mixed/epoch_3.pth', weights_only=False)['state_dict']
+    assert all(value.dtype != torch.bfloat16 and value.isfinite().all() for value in weights.values())
+
+
+@pytest.mark.parametrize('native', [True, False])
+def test_a_fast_test_has_the_results_of_a_slow_one(native, monkeypatch, capsys):
+    """Random weights give equal boxes up to the rounding of the format."""
+    monkeypatch.setattr(test, 'native_bfloat16', lambda kind: native)
+    scores = []
+    for words in ([], ['--fast']):
+        test.main([CONFIG, checkpoint(), '--work-dir', 'fast', '--out', 'fast.pkl', *words])
+        scores.append(mmengine.load('fast.pkl')[0]['pred_instances']['scores'])
+    torch.testing.assert_close(*scores, rtol=0.05 if native else 1e-3, atol=1e-4)
+    assert f'speed: {"bfloat16 autocast" if native else "float32"}, channels last' in capsys.readouterr().out
 
 
 def test_testing_writes_figures_and_predictions():
