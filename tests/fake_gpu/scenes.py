@@ -27,9 +27,11 @@ import mmdet_kpheads  # noqa: F401  (first: mmdet needs it)
 # isort: split
 from mmdet_kpheads import backends
 from mmdet_kpheads.heads import AutoAssignHead, CenterNetHead, CornerNetHead
+from mmdet_kpheads.heads.postprocess import soft_nms_of_batch
 from mmdet_kpheads.kernels import fused_ops
 from mmdet_kpheads.kernels.compiled import Compiled
 from mmdet_kpheads.losses import normalizer
+from mmdet_kpheads.structures import Detections
 from tests.fake_gpu.device import DEVICE, LAUNCHES, Counting, fake_tensors, num_bytes, register
 from tests.fake_gpu.lowering import Lowered, graphs, lower, without_gpu
 from tests.training import summed
@@ -103,6 +105,15 @@ class Scene:
     def predict(self) -> None:
         """Maps to the results of each image, with the NMS of the head's defaults."""
         self.head.predict_by_feat(*self.maps, batch_img_metas=self.metas)
+
+    @torch.no_grad()
+    def soft_nms(self) -> None:
+        """As many boxes of each image as CornerNet pairs, of which a hundred are taken."""
+        batch, number = SETTINGS['cornernet'].batch, self.head.decoding.num_dets
+        boxes, scores = (torch.empty(batch, number, *rest, device=DEVICE) for rest in ((4,), ()))
+        labels = torch.empty(batch, number, dtype=torch.long, device=DEVICE)
+        found = Detections(boxes, scores, labels, torch.empty(batch, number, dtype=torch.bool, device=DEVICE))
+        soft_nms_of_batch(found, {'type': 'soft_nms'}, max_per_img=100)
 
     def floor(self) -> int:
         """Bytes that a loss must move: each map is read once, its gradient written once."""
@@ -268,9 +279,13 @@ def scenes() -> dict[str, Callable[[], dict[str, Any]]]:
         for name, dtype in TYPES.items():
             for method in methods:
                 add(f'{head} {method} {name}', head, method, dtype=dtype)
-                add(f'{head} {method} {name} compiled', head, method, 'compiled', dtype=dtype)
+                # lowering takes seconds: in the type of the goals, and no step, which differs by its convolutions alone
+                if method in ('loss', 'decode') and name == ('fp32' if head == 'autoassign' else 'bf16'):
+                    add(f'{head} {method} {name} compiled', head, method, 'compiled', dtype=dtype)
         if head != 'autoassign':  # its pairs grow with the boxes, and in parts they are checkpointed, which aborts here
             add(f'{head} loss bf16 compiled, 1000 boxes', head, 'loss', 'compiled', dtype=torch.bfloat16, boxes=1000)
+    add('soft-NMS fp32', 'cornernet', 'soft_nms', dtype=torch.float32)
+    add('soft-NMS fp32 compiled', 'cornernet', 'soft_nms', 'compiled', dtype=torch.float32)
     return found
 
 

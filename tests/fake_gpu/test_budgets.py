@@ -48,7 +48,7 @@ def test_the_host_waits_only_where_it_is_documented(counted, name):
 def test_a_budget_is_not_far_above_what_is_counted(counted, name):
     """So that an improvement is kept."""
     assert counted[name]['launches'] >= 0.9 * BUDGETS[name].launches
-    assert counted[name]['moved'] / 1e6 >= 0.9 * BUDGETS[name].moved_mb
+    assert counted[name]['moved'] / 1e6 >= 0.9 * BUDGETS[name].moved_mb - 1  # whole MB
 
 
 COUNT = """

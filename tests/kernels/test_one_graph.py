@@ -78,7 +78,7 @@ COMPILED = {
 
 
 @pytest.mark.parametrize(
-    'name', [pytest.param(name, marks=pytest.mark.slow if name == 'cornernet' else ()) for name in SMALL_HEADS]
+    'name', [pytest.param(name, marks=() if name == 'autoassign' else pytest.mark.slow) for name in SMALL_HEADS]
 )
 @pytest.mark.parametrize('batches', [FEW, pytest.param(BATCHES, marks=pytest.mark.slow)], ids=['few', 'many'])
 def test_whole_losses_and_decoders(name, batches, graphs):
