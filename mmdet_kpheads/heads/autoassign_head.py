@@ -208,7 +208,12 @@ class AutoAssignHead(AnchorFreeHead):
             in strides).
         """
         truth = GroundTruth.from_instances(
-            batch_gt_instances, batch_img_metas, self.num_classes, type(self).__name__, batch_gt_instances_ignore
+            batch_gt_instances,
+            batch_img_metas,
+            self.num_classes,
+            type(self).__name__,
+            batch_gt_instances_ignore,
+            self.backend,
         )
         return self.loss_by_truth(cls_scores, bbox_preds, objectnesses, truth=truth)
 

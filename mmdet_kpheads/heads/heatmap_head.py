@@ -142,15 +142,17 @@ class HeatmapHead(BaseDenseHead):
     ) -> dict[str, Any]:
         self._require_levels(maps)
         self._require_one_size(maps)
-        truth = GroundTruth.from_instances(instances, metas, self.num_classes, type(self).__name__, ignored)
-        loss = as_one_graph(type(self).loss_by_truth, maps[0][0], self.options.backend)
+        owner, backend = type(self).__name__, self.options.backend
+        truth = GroundTruth.from_instances(instances, metas, self.num_classes, owner, ignored, backend)
+        loss = as_one_graph(type(self).loss_by_truth, maps[0][0], backend)
         return loss(self, *maps, truth=truth, input_size=batch_input_size(metas))
 
     def truth_and_geometry(
         self, instances: Instances, metas: Metas, heatmap: Tensor
     ) -> tuple[GroundTruth, MapGeometry]:
         """Ground truth of a batch, and how a heat map (B, C, H, W) lies over it."""
-        truth = GroundTruth.from_instances(instances, metas, self.num_classes, type(self).__name__)
+        owner, backend = type(self).__name__, self.options.backend
+        truth = GroundTruth.from_instances(instances, metas, self.num_classes, owner, backend=backend)
         return truth, MapGeometry.under(heatmap, batch_input_size(metas), truth.extent_px)
 
     def loss_by_truth(self, *maps: Levels, truth: GroundTruth, input_size: Size) -> dict[str, Any]:

@@ -43,6 +43,7 @@ class GroundTruth(NamedTuple):
         num_classes: int,
         owner: str,
         ignored: Sequence[Any] | None = None,
+        backend: str = 'auto',
     ) -> 'GroundTruth':
         """Collect a batch from mmdet's ``InstanceData``.
 
@@ -53,6 +54,7 @@ class GroundTruth(NamedTuple):
             num_classes: C.
             owner: Name of the head, for error messages.
             ignored: ``bboxes`` of the ignore boxes of each image; None, or None for an image, for none.
+            backend: One of ``mmdet_kpheads.backends.BACKENDS``.
 
         Raises:
             ValueError: As :meth:`from_tensors`.
@@ -62,7 +64,7 @@ class GroundTruth(NamedTuple):
         none = boxes[0].new_zeros(0, 4)
         ignore_boxes = [none if image is None else _plain(image.bboxes) for image in ignored or [None] * len(boxes)]
         sizes = [image_size(meta) for meta in img_metas]
-        return cls.from_tensors(boxes, labels, sizes, num_classes, owner, ignore_boxes)
+        return cls.from_tensors(boxes, labels, sizes, num_classes, owner, ignore_boxes, backend=backend)
 
     @classmethod
     def from_tensors(
@@ -74,6 +76,7 @@ class GroundTruth(NamedTuple):
         owner: str,
         ignore_boxes: Sequence[Tensor] | None = None,
         check_labels: bool | None = None,
+        backend: str = 'auto',
     ) -> 'GroundTruth':
         """As :meth:`from_instances`, from a list of (n, 4) boxes, (n,) labels and (height, width) of the images.
 
@@ -85,6 +88,7 @@ class GroundTruth(NamedTuple):
             owner: Name of the head, for error messages.
             ignore_boxes: (m, 4) of each image; None for none.
             check_labels: Whether a bad label is an error. None: only on a CPU; on other devices the check needs a sync.
+            backend: One of ``mmdet_kpheads.backends.BACKENDS``.
 
         Raises:
             ValueError: For a label outside [0, C) if labels are checked. Otherwise such objects are dropped and counted
@@ -101,7 +105,7 @@ class GroundTruth(NamedTuple):
             lengths = [len(box) for box in ignore_boxes]
             rows = Rows.of(lengths, to_device(torch.tensor(lengths, dtype=torch.float32), device)[:, None])
             ignores, ignores_valid = rows.pad(ignore_boxes), rows.present
-        truth, bad_label = as_one_graph(_cleaned, padded)(
+        truth, bad_label = as_one_graph(_cleaned, padded, backend)(
             padded, label, present, extent, ignores, ignores_valid, num_classes
         )
         if check_labels or (check_labels is None and device.type == 'cpu'):
