@@ -60,6 +60,11 @@ def measured(out: Path, dry_run: bool) -> dict[str, Any]:
         start = time.monotonic()
         try:
             report[name] = stage(out, device, dry_run)
+            if name == 'tests' and (broken := sum(counts['failed'] for counts in report[name].values())):
+                report['failed'][name] = f'{broken} tests failed'
+            missing = set(SUITE) - set(report[name]) if name == 'benchmarks' and not dry_run else set()
+            if missing:
+                report['failed'][name] = f'no results of {sorted(missing)}'
         except (subprocess.SubprocessError, OSError, ValueError) as error:
             report['failed'][name] = str(error).splitlines()[0]
             print(f'{name} failed: {report["failed"][name]}', flush=True)

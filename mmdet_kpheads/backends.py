@@ -63,6 +63,8 @@ def as_one_graph(function: Formula, tensor: Tensor, backend: str = 'auto') -> Fo
     The same function where it is not compiled: on a CPU, which waits for no launch, with the backend ``'reference'``,
     and inside another compiled function.
     """
+    if torch.compiler.is_compiling():
+        return function
     if chosen_backend(tensor, backend) != 'compiled' or tensor.device.type == 'cpu':
         return function
     try:

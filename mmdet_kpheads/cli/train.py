@@ -62,6 +62,8 @@ def use_mixed_precision(cfg: Config, choice: str) -> str:
     if precision == 'fp16':
         cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic', dtype='float16')
         return 'float16 autocast with loss scaling'
+    for key in ('loss_scale', 'dtype', 'use_fsdp'):  # of a config with AmpOptimWrapper
+        cfg.optim_wrapper.pop(key, None)
     cfg.optim_wrapper.type = 'mmdet_kpheads.AutocastOptimWrapper'
     return 'bfloat16 autocast'
 
@@ -72,8 +74,9 @@ def apply_speed(cfg: Config, args: argparse.Namespace) -> None:
     Without bfloat16 instructions --fast has nothing to choose on a CPU: training channels last is slower there.
     """
     device = torch.device(get_device()).type
-    if args.fast and device == 'cpu' and not native_bfloat16(device):
-        print('speed: as without --fast, since this CPU has no bfloat16 instructions')
+    slower = device not in ('cuda', 'cpu') or (device == 'cpu' and not native_bfloat16(device))
+    if args.fast and slower and not args.amp:
+        print(f'speed: as without --fast, since this device ({device}) has no bfloat16 instructions')
     elif args.fast:
         precision = use_mixed_precision(cfg, args.amp or 'auto')
         arguments.add_hook(cfg, 'mmdet_kpheads.MemoryFormatHook')

@@ -7,10 +7,14 @@ interpreter on a CPU (``TRITON_INTERPRET=1``), where tests compare them with the
 Shape legend: B images, C classes, H x W cells, N boxes, R boxes that are taken. A plane is one class of one image.
 """
 
+import logging
+import os
+from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
 import torch
+from mmengine.logging import print_log
 from torch import Tensor
 
 from ..functional.gaussian import Gaussians
@@ -33,8 +37,23 @@ def available(tensor: Tensor) -> bool:
     """Whether Triton is installed and compiles for the device of a tensor."""
     if not INSTALLED or tensor.device.type != 'cuda':
         return False
-    # torch.compile on CUDA needs such a GPU itself, and does not trace the question
-    return torch.compiler.is_compiling() or torch.cuda.get_device_capability(tensor.device) >= MIN_CAPABILITY
+    # torch.compile on CUDA needs such a GPU and a C compiler itself, and does not trace the question
+    return torch.compiler.is_compiling() or _launches(tensor.device)
+
+
+@cache
+def _launches(device: torch.device) -> bool:
+    """Whether a kernel runs on a device, from one that is tried; a line in the log says why not."""
+    if os.environ.get('TORCH_COMPILE_DISABLE') == '1' or torch.cuda.get_device_capability(device) < MIN_CAPABILITY:
+        return False
+    one = torch.zeros(1, 1, device=device)
+    try:
+        soft_nms(one[..., None].expand(1, 1, 4), one, one.long(), 1, 0.3, 0.5, 1e-3, 'linear', 0, False)
+    except Exception as error:  # no C compiler, or a Triton that does not fit
+        reason = ' '.join(str(error).split())[:200]
+        print_log(f'Triton does not run, so plain formulas do, more slowly: {reason}', 'current', logging.WARNING)
+        return False
+    return True
 
 
 def boxes_by_plane(gaussians: Gaussians) -> tuple[Tensor, Tensor]:
@@ -70,7 +89,7 @@ def heatmap_loss(
 
     if not logits.numel():
         return logits.new_zeros((), dtype=torch.float32)
-    partial = torch.empty(programs(logits), device=logits.device)
+    partial = torch.empty(programs(logits), dtype=torch.float32, device=logits.device)
     launch_loss(partial, *_contiguous(logits, weight), box_of_plane, boxes, powers)
     return partial.sum()
 

@@ -128,8 +128,9 @@ def _soft_nms_kernel(kept, indices, all_boxes, scores, labels, number, rounds, i
             factor = tl.where(overlap >= iou_threshold, 0.0, 1.0)
         if not AGNOSTIC:
             factor = tl.where(label == tl.load(labels + image * number + taken), factor, 1.0)
-        live = live * factor
-        live = tl.where((live >= min_score) & (box != taken), live, -float('inf'))
+        lowered = live * tl.maximum(factor, 0.0)  # an overlap may be rounded above 1
+        left_over = exists & (live > -float('inf')) & (lowered >= min_score) & (box != taken)
+        live = tl.where(left_over, lowered, -float('inf'))
 
 
 def launch_loss(partial: Tensor, *arguments: Any) -> None:

@@ -74,7 +74,8 @@ def _factors(overlap: Tensor, method: str, iou_threshold: float, sigma: float) -
     overlap = overlap.nan_to_num()
     if method == 'gaussian':
         return torch.exp(-(overlap * overlap) / sigma)
-    lowered = 1 - overlap if method == 'linear' else torch.zeros_like(overlap)
+    # not below 0: an overlap may be rounded above 1, and a factor below 0 would revive a box that is out
+    lowered = (1 - overlap).clamp(min=0) if method == 'linear' else torch.zeros_like(overlap)
     return lowered.where(overlap >= iou_threshold, 1.0)
 
 

@@ -119,6 +119,13 @@ def test_amp_takes_what_is_native(native, device, words, kind, first, monkeypatc
     assert ('speed: ' in capsys.readouterr().out) == bool(words)
 
 
+def test_bfloat16_replaces_the_wrapper_of_a_config_with_mixed_precision(monkeypatch):
+    cfg = options_of(monkeypatch, True, 'cuda', CONFIG, '--amp', '--cfg-options', 'optim_wrapper.loss_scale=dynamic')
+    cfg.optim_wrapper.loss_scale = 'dynamic'
+    train.use_mixed_precision(cfg, 'bf16')
+    assert 'loss_scale' not in cfg.optim_wrapper
+
+
 @pytest.mark.parametrize(
     ('native', 'device', 'words', 'message'),
     [
