@@ -188,8 +188,13 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Rows as Markdown."""
-    header, *lines = cells(rows)
-    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in (header, ['---'] * len(header), *lines))
+    return markdown(cells(rows))
+
+
+def markdown(lines: list[list[str]]) -> str:
+    """Lines of cells, the first a header, as a table."""
+    header, *rest = lines
+    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in (header, ['---'] * len(header), *rest))
 
 
 def cells(rows: list[dict[str, Any]]) -> list[list[str]]:

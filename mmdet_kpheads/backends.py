@@ -4,7 +4,7 @@ The kernels are optional: without that folder every formula runs as its referenc
 """
 
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -33,13 +33,8 @@ def version_of(reference: Formula, tensor: Tensor, backend: str = 'auto') -> For
     name = chosen_backend(tensor, backend)
     if name == 'reference':
         return reference
-    try:
-        from .kernels import VERSIONS
-    except ModuleNotFoundError as error:
-        if error.name != f'{__package__}.kernels':
-            raise
-        return reference
-    versions = VERSIONS[name]
+    kernels = _kernels()
+    versions = kernels.VERSIONS[name] if kernels else {}
     # not .get(): torch.compile would not know a default that a decorator made
     return cast(Formula, versions[reference.__name__]) if reference.__name__ in versions else reference
 
@@ -63,17 +58,22 @@ def as_one_graph(function: Formula, tensor: Tensor, backend: str = 'auto') -> Fo
     The same function where it is not compiled: on a CPU, which waits for no launch, with the backend ``'reference'``,
     and inside another compiled function.
     """
-    if torch.compiler.is_compiling():
+    inside = torch.compiler.is_compiling()
+    if inside or tensor.device.type == 'cpu' or chosen_backend(tensor, backend) != 'compiled':
         return function
-    if chosen_backend(tensor, backend) != 'compiled' or tensor.device.type == 'cpu':
-        return function
+    kernels = _kernels()
+    return cast(Formula, kernels.compiled.as_one_graph(function)) if kernels else function
+
+
+def _kernels() -> Any:
+    """The optional folder, or None if it was deleted."""
     try:
-        from .kernels import compiled
-    except ModuleNotFoundError as error:
-        if error.name != f'{__package__}.kernels':
+        from . import kernels
+    except ImportError as error:
+        if error.name not in (__package__, f'{__package__}.kernels'):
             raise
-        return function
-    return cast(Formula, compiled.as_one_graph(function))
+        return None
+    return kernels
 
 
 def check_backend(backend: str) -> None:

@@ -113,9 +113,9 @@ def test_a_stage_that_fails_leaves_the_others_and_is_named(tmp_path, monkeypatch
     monkeypatch.setattr(
         gpu, 'machine', lambda device: dict(device='a card', copy_gb_per_s=9.0, versions={}, commit='1')
     )
-    monkeypatch.setattr(gpu, 'tests', lambda *_: dict(test_cuda=dict(passed=1, failed=0, skipped=2)))
+    monkeypatch.setattr(gpu, 'tests', lambda *_: (dict(test_cuda=dict(passed=1, failed=0, skipped=2)), ''))
     monkeypatch.setattr(gpu, 'benchmarks', lambda *_: (_ for _ in ()).throw(ValueError('out of memory\nmore')))
-    monkeypatch.setattr(gpu, 'demo', lambda *_: dict(seconds=100, AP=0.5, AP50=0.9))
+    monkeypatch.setattr(gpu, 'demo', lambda *_: (dict(seconds=100, AP=0.5, AP50=0.9), ''))
     report = gpu.measured(tmp_path, dry_run=False)
     gpu.write(report, tmp_path)
     text = (tmp_path / 'gpu_report.md').read_text()
@@ -126,6 +126,27 @@ def test_a_stage_that_fails_leaves_the_others_and_is_named(tmp_path, monkeypatch
         'AP 0.500, AP50 0.900 after 100 s',
     ):
         assert part in text
+
+
+XML = """<testsuites><testsuite><testcase classname="tests.heads.test_cuda"/>
+<testcase classname="tests.heads.test_cuda"><failure/></testcase>
+<testcase classname="tests.heads.test_precision"><skipped/></testcase></testsuite></testsuites>"""
+
+
+def test_failed_tests_and_missing_benchmarks_are_problems(tmp_path, monkeypatch):
+    def call(deadline, *arguments, accepted=(0,)):
+        if 'pytest' in arguments:
+            (tmp_path / 'gpu_tests.xml').write_text(XML)
+        elif 'heads' not in arguments:
+            raise ValueError('exit code 3')
+        else:
+            (tmp_path / 'heads_cuda.json').write_text(json.dumps(dict(rows=[row()])))
+
+    monkeypatch.setattr(gpu, 'call', call)
+    counts, problem = gpu.tests(tmp_path, False, 0)
+    assert counts['test_cuda'] == dict(passed=1, failed=1, skipped=0) and problem == '1 tests failed'
+    rows, problem = gpu.benchmarks(tmp_path, False, 0)
+    assert list(rows) == ['heads'] and problem.startswith('steps: exit code 3; kernels:')
 
 
 def test_without_a_card_it_is_one_line(monkeypatch):

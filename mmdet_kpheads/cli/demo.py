@@ -102,9 +102,7 @@ def main(argv: list[str] | None = None) -> None:
         action='store_true',
         help=f'{QUICK_TRAIN} images and one epoch: shows in a minute that everything runs, and detects little',
     )
-    parser.add_argument(
-        '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='as of train, for the training'
-    )
+    parser.add_argument('--fast', action='store_true', help='train and test with --fast')
     args = parser.parse_args(argv)
     num_train, num_val = (QUICK_TRAIN, QUICK_VAL) if args.quick else (NUM_TRAIN, NUM_VAL)
     start = time.monotonic()
@@ -113,12 +111,12 @@ def main(argv: list[str] | None = None) -> None:
 
     print(f'writing {num_train} + {num_val} images to {folder / DATA}', flush=True)
     write_digits(folder / DATA, num_train, num_val)
-    changes = [*(['train_cfg.max_epochs=1'] if args.quick else []), *args.cfg_options]
-    options = ['--cfg-options', *changes] if changes else []
-    call_subcommand('train', folder, config, '--work-dir', work_dir, *options)
+    fast = ['--fast'] if args.fast else []
+    short = ['--cfg-options', 'train_cfg.max_epochs=1'] if args.quick else []
+    call_subcommand('train', folder, config, '--work-dir', work_dir, *fast, *short)
     checkpoint = (folder / work_dir / 'last_checkpoint').read_text().strip()
     test_dir, out = f'{work_dir}_test', 'predictions.pkl'
-    call_subcommand('test', folder, config, checkpoint, '--work-dir', test_dir, '--out', out)
+    call_subcommand('test', folder, config, checkpoint, '--work-dir', test_dir, '--out', out, *fast)
     drawn = draw_predictions(mmengine.load(folder / out), folder / 'visualizations' / args.head, folder / DATA)
     metrics = read_metrics(folder / test_dir)
     ap50, ap = (metrics.get(f'coco/{name}', 0.0) for name in ('bbox_mAP_50', 'bbox_mAP'))  # absent without a detection

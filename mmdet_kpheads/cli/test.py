@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 
 from ..data.check import require_readable
 from ..errors import InputError
-from ..optim.precision import native_bfloat16
+from ..optim.precision import mixed_precision, native_bfloat16
 from . import arguments
 from .subcommands import make_parser
 
@@ -70,11 +70,13 @@ def apply_speed(cfg: Config) -> None:
     """Write --fast into the config, and print in one line what it chose."""
     device = torch.device(get_device()).type
     arguments.add_hook(cfg, 'mmdet_kpheads.MemoryFormatHook')
-    precision = 'float32'
+    words = 'float32'
     if device == 'cuda' or (device == 'cpu' and native_bfloat16(device)):
-        cfg.test_cfg.fp16 = True  # mmengine's name for autocast: bfloat16 on a CPU
-        precision = 'float16 autocast' if device == 'cuda' else 'bfloat16 autocast'
-    print(f'speed: {precision}, channels last')
+        name = 'bfloat16' if mixed_precision('auto', device) == 'bf16' else 'float16'
+        cfg.test_cfg.fp16 = True  # mmengine's name for autocast, in the type that is set for the device
+        torch.set_autocast_dtype(device, getattr(torch, name))
+        words = f'{name} autocast'
+    print(f'speed: {words}, channels last')
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -74,9 +74,9 @@ def apply_speed(cfg: Config, args: argparse.Namespace) -> None:
     Without bfloat16 instructions --fast has nothing to choose on a CPU: training channels last is slower there.
     """
     device = torch.device(get_device()).type
-    slower = device not in ('cuda', 'cpu') or (device == 'cpu' and not native_bfloat16(device))
+    slower = device != 'cuda' and not (device == 'cpu' and native_bfloat16(device))
     if args.fast and slower and not args.amp:
-        print(f'speed: as without --fast, since this device ({device}) has no bfloat16 instructions')
+        print(f'speed: as without --fast, which is for GPUs and CPUs with bfloat16 instructions; here: {device}')
     elif args.fast:
         precision = use_mixed_precision(cfg, args.amp or 'auto')
         arguments.add_hook(cfg, 'mmdet_kpheads.MemoryFormatHook')

@@ -9,6 +9,7 @@ Shape legend: B images, C classes, H x W cells, N boxes, R boxes that are taken.
 
 import logging
 import os
+from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
@@ -22,7 +23,7 @@ from ..ops.soft_nms import check_options
 
 INSTALLED = find_spec('triton') is not None
 MIN_CAPABILITY = (7, 0)  # of the GPUs that Triton compiles for
-MAX_BOXES = 8192  # of an image, which soft-NMS holds in the registers of one program
+MAX_BOXES = 4096  # of an image: more would not fit into the registers of one program of soft-NMS
 
 # Written out: old versions of torch do not read them from these annotations.
 HEATMAP_LOSS = '(Tensor logits, Tensor? weight, Tensor box_of_plane, Tensor boxes, float[] powers) -> Tensor'
@@ -90,7 +91,7 @@ def heatmap_loss(
     if not logits.numel():
         return logits.new_zeros((), dtype=torch.float32)
     partial = torch.empty(programs(logits), dtype=torch.float32, device=logits.device)
-    launch_loss(partial, *_contiguous(logits, weight), box_of_plane, boxes, powers)
+    launch_loss(partial, *_contiguous(logits, weight, box_of_plane, boxes), powers)
     return partial.sum()
 
 
@@ -108,7 +109,7 @@ def heatmap_slope(
 
     slope = torch.empty_like(logits, memory_format=torch.contiguous_format)
     if logits.numel():
-        launch_slope(slope, of_sum, *_contiguous(logits, weight), box_of_plane, boxes, powers)
+        launch_slope(slope, of_sum, *_contiguous(logits, weight, box_of_plane, boxes), powers)
     return slope
 
 
@@ -117,8 +118,9 @@ def _(of_sum: Any, logits: Tensor, weight: Any, box_of_plane: Any, boxes: Any, p
     return torch.empty_like(logits, memory_format=torch.contiguous_format)
 
 
-def _contiguous(logits: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    return logits.contiguous(), None if weight is None else weight.contiguous()
+def _contiguous(*tensors: Tensor | None) -> Iterator[Tensor | None]:
+    """The kernels count cells and boxes from the start of a tensor."""
+    return (None if tensor is None else tensor.contiguous() for tensor in tensors)
 
 
 def _keep(ctx: Any, inputs: tuple, output: Tensor) -> None:

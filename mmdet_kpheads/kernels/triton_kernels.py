@@ -13,7 +13,9 @@ from torch import Tensor
 from ..functional.gaussian import SIGMAS_PER_DIAMETER
 
 CELLS = 1024  # of one plane in one program: eight for each of 128 threads
-SMALL = tl.constexpr(1e-4)  # below it log(1 + e) is e - e^2 / 2, to nine digits
+SMALL = tl.constexpr(0.03)  # below it four terms give log(1 + e) to 2e-7, where 1 + e has lost digits of e
+BOXES_PER_WARP = 256  # eight for each thread: more spill registers
+MAX_WARPS = 16
 
 
 @triton.jit
@@ -58,8 +60,9 @@ def _cells(logits, weight, box_of_plane, boxes, num_classes, height, width, neg_
 
 @triton.jit
 def _softplus(z):
-    small = tl.exp(-tl.abs(z))
-    log1p = tl.where(small < SMALL, small - small * small / 2, tl.log(1 + small))
+    e = tl.exp(-tl.abs(z))
+    series = e * (1 - e * (0.5 - e * (0.33333334 - e * 0.25)))
+    log1p = tl.where(e < SMALL, series, tl.log(1 + e))
     return tl.maximum(z, 0.0) + log1p
 
 
@@ -171,7 +174,13 @@ def launch_soft_nms(
 ) -> None:
     """Fill scores and indices (B, R) with the boxes taken."""
     (images, number), rounds = scores.shape, kept.shape[1]
+    block = triton.next_power_of_2(number)
     with torch.cuda.device_of(scores):
         _soft_nms_kernel[(images,)](
-            kept, indices, boxes, scores, labels, number, rounds, BLOCK=triton.next_power_of_2(number), **options
+            kept, indices, boxes, scores, labels, number, rounds, BLOCK=block, num_warps=warps(block), **options
         )
+
+
+def warps(block: int) -> int:
+    """Of a program of soft-NMS, by its boxes."""
+    return min(MAX_WARPS, max(4, block // BOXES_PER_WARP))

@@ -1,9 +1,8 @@
 """Which number format mixed precision takes on a device."""
 
-import platform
-
 import torch
 
+from ..compat.cpu_features import cpu_computes_bfloat16
 from ..errors import InputError
 
 CHOICES = ('auto', 'bf16', 'fp16')
@@ -19,22 +18,8 @@ def native_bfloat16(device: str) -> bool:
     if device == 'cuda':
         return torch.cuda.get_device_capability() >= BFLOAT16_CAPABILITY
     if device == 'cpu':
-        return _cpu_computes_bfloat16()
+        return cpu_computes_bfloat16()
     return True
-
-
-def _cpu_computes_bfloat16() -> bool:
-    """By what torch says of an x86 processor, and on Linux by the flags of others."""
-    if getattr(torch.cpu, '_is_avx512_bf16_supported', bool)() or getattr(torch.cpu, '_is_amx_tile_supported', bool)():
-        return True
-    if platform.system() == 'Darwin':
-        return False
-    try:
-        with open('/proc/cpuinfo') as file:
-            flags = file.read()
-    except OSError:
-        return False
-    return any(f' {flag}' in flags for flag in ('avx512_bf16', 'amx_bf16', 'bf16 ', 'bf16\n'))
 
 
 def mixed_precision(choice: str, device: str) -> str:

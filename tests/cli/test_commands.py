@@ -120,10 +120,12 @@ def test_amp_takes_what_is_native(native, device, words, kind, first, monkeypatc
 
 
 def test_bfloat16_replaces_the_wrapper_of_a_config_with_mixed_precision(monkeypatch):
-    cfg = options_of(monkeypatch, True, 'cuda', CONFIG, '--amp', '--cfg-options', 'optim_wrapper.loss_scale=dynamic')
-    cfg.optim_wrapper.loss_scale = 'dynamic'
+    cfg = options_of(monkeypatch, False, 'cuda', CONFIG, '--amp')
+    assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
+    monkeypatch.setattr(precision, 'native_bfloat16', lambda kind: True)
     train.use_mixed_precision(cfg, 'bf16')
-    assert 'loss_scale' not in cfg.optim_wrapper
+    assert cfg.optim_wrapper.type == 'mmdet_kpheads.AutocastOptimWrapper'
+    assert not {'loss_scale', 'dtype'} & set(cfg.optim_wrapper)
 
 
 @pytest.mark.parametrize(
@@ -141,12 +143,14 @@ def test_amp_that_does_not_fit_is_refused(native, device, words, message, monkey
 
 
 def test_training_in_bfloat16_goes_on_in_float32_and_back(monkeypatch):
-    """Two epochs, each resumed under the other wrapper; weights are float32 and finite."""
+    """Three epochs, two of them resumed under the other wrapper; weights are float32 and finite."""
     monkeypatch.setattr(train, 'native_bfloat16', lambda kind: True)
     monkeypatch.setattr(precision, 'native_bfloat16', lambda kind: True)
     for epochs, words in ((1, ['--fast']), (2, ['--resume']), (3, ['--fast', '--resume'])):
         options = ['--cfg-options', *SHORT[1:], f'train_cfg.max_epochs={epochs}']
         train.main([CONFIG, '--work-dir', 'mixed', *words, *options])
+    logs = [path.read_text() for path in sorted(Path('mixed').glob('*/*.log'))]
+    assert ['resumed epoch: 1' in logs[-2], 'resumed epoch: 2' in logs[-1]] == [True, True]
     weights = torch.load('mixed/epoch_3.pth', weights_only=False)['state_dict']
     assert all(value.dtype != torch.bfloat16 and value.isfinite().all() for value in weights.values())
 
@@ -155,11 +159,13 @@ def test_training_in_bfloat16_goes_on_in_float32_and_back(monkeypatch):
 def test_a_fast_test_has_the_results_of_a_slow_one(native, monkeypatch, capsys):
     """Random weights give equal boxes up to the rounding of the format."""
     monkeypatch.setattr(test, 'native_bfloat16', lambda kind: native)
+    monkeypatch.setattr(precision, 'native_bfloat16', lambda kind: native)
     scores = []
     for words in ([], ['--fast']):
         test.main([CONFIG, checkpoint(), '--work-dir', 'fast', '--out', 'fast.pkl', *words])
         scores.append(mmengine.load('fast.pkl')[0]['pred_instances']['scores'])
     torch.testing.assert_close(*scores, rtol=0.05 if native else 1e-3, atol=1e-4)
+    assert not (native and torch.equal(*scores))  # bfloat16 has rounded
     assert f'speed: {"bfloat16 autocast" if native else "float32"}, channels last' in capsys.readouterr().out
 
 

@@ -35,7 +35,7 @@ import mmdet_kpheads  # noqa: F401  (first: mmdet needs it)
 from mmdet_kpheads.functional.gaussian import SIGMAS_PER_DIAMETER
 from mmdet_kpheads.functional.gaussian_focal import gaussian_focal_sum
 from mmdet_kpheads.functional.joint_focal import joint_focal_sum_of_map
-from mmdet_kpheads.kernels import triton_kernels
+from mmdet_kpheads.kernels import fused_ops, triton_kernels
 from tests.fake_gpu.lowering import CUDA, graphs, lower, without_gpu
 
 SPILL = re.compile(r'(\d+) bytes spill stores, (\d+) bytes spill loads')
@@ -50,12 +50,15 @@ TYPES: dict[str, str] = {
 TYPES |= {name: 'i32' for name in ('num_classes', 'height', 'width', 'number', 'rounds')}
 TYPES |= {name: 'fp32' for name in ('pos_weight', 'neg_weight', 'iou_threshold', 'sigma', 'min_score')}
 TYPES |= {'indices': '*i64'}
-SOFT_NMS = {'METHOD': 'linear', 'OFFSET': 0, 'AGNOSTIC': False, 'BLOCK': 1024}
-OWN: dict[str, dict[str, Any]] = {
-    '_loss_kernel': HEATMAP,
-    '_slope_kernel': HEATMAP,
-    '_soft_nms_kernel': SOFT_NMS,
-}  # by name, with its constants
+SOFT_NMS = {'METHOD': 'linear', 'OFFSET': 0, 'AGNOSTIC': False}
+OWN: list[tuple[str, dict[str, Any], int]] = [  # kernel, its constants, warps
+    ('_loss_kernel', HEATMAP, 4),
+    ('_slope_kernel', HEATMAP, 4),
+    *(
+        ('_soft_nms_kernel', {**SOFT_NMS, 'BLOCK': block}, triton_kernels.warps(block))
+        for block in (1024, fused_ops.MAX_BOXES)
+    ),
+]
 
 
 def passes() -> dict[str, tuple[Callable, list[Tensor]]]:
@@ -134,14 +137,15 @@ def spilled(ptx: str, arch: int) -> int:
 def own_kernels(arch: int) -> list[dict[str, Any]]:
     """Compile the kernels of the package; what each loads, stores and spills."""
     found = []
-    for name, constants in OWN.items():
+    for name, constants, warps in OWN:
         kernel = getattr(triton_kernels, name)
         signature = {
             argument: 'constexpr' if argument in constants else TYPES.get(argument, '*fp32')
             for argument in kernel.arg_names
         }
         source = ASTSource(kernel, signature, constants)
-        ptx = triton.compile(source, GPUTarget('cuda', arch, 32)).asm['ptx']
+        options = {'num_warps': warps}
+        ptx = triton.compile(source, GPUTarget('cuda', arch, 32), options).asm['ptx']
         found.append({'name': name, 'spilled_bytes': spilled(ptx, arch)})
     return found
 

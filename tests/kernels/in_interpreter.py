@@ -55,6 +55,16 @@ def test_saturated_logits(logit):
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-30)
 
 
+def test_small_losses_keep_their_digits():
+    """Cells far from every box, with logits where log(1 + exp(x)) needs a series."""
+    none = gaussians()._replace(valid=torch.zeros(2, 7, dtype=torch.bool))
+    for logit in torch.arange(-14.0, 0.0, 0.5):
+        logits = torch.full(none.shape, float(logit))
+        exact = value_and_gradient(gaussian_focal_sum, logits.double(), none)
+        for found, expected in zip(value_and_gradient(fused_ops.gaussian_focal_sum, logits, none), exact, strict=True):
+            torch.testing.assert_close(found.double(), expected.double(), rtol=1e-5, atol=0)
+
+
 def test_a_batch_without_boxes_and_a_map_without_cells():
     none = gaussians()._replace(valid=torch.zeros(2, 7, dtype=torch.bool))
     logits = torch.randn(none.shape)
@@ -112,6 +122,16 @@ def test_soft_nms(method, offset, agnostic, rounds):
     torch.testing.assert_close(scores, expected)
     taken = expected > -torch.inf
     assert torch.equal(index[taken], right[taken])
+
+
+def test_soft_nms_brings_no_box_back():
+    """Duplicates of the best box that are out, as the filler of a decoder is."""
+    boxes = torch.tensor([[[0.0, 0.0, 7.3, 3.1]] * 6])
+    scores = torch.tensor([[0.9, -torch.inf, -torch.inf, 0.8, -torch.inf, 0.7]])
+    for method in METHODS:
+        kept, _ = fused_ops.soft_nms_batch(boxes, scores, torch.zeros(1, 6, dtype=torch.long), 6, method=method)
+        assert kept.isposinf().sum() == 0 and kept[0, 0] == torch.tensor(0.9)
+        torch.testing.assert_close(kept, soft_nms_batch(boxes, scores, torch.zeros(1, 6), 6, method=method)[0])
 
 
 def test_soft_nms_of_nothing_and_with_wrong_options():

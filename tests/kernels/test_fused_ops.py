@@ -19,7 +19,7 @@ def test_kernels_equal_the_formulas_in_the_interpreter(monkeypatch):
     monkeypatch.setenv('TRITON_INTERPRET', '1')
     seen = call('-m', 'pytest', '-v', '-p', 'no:xdist', 'tests/kernels/in_interpreter.py', cwd=ROOT)
     assert seen.returncode == 0, seen.stdout[-3000:]
-    assert re.search(r'= (\d+) passed', seen.stdout).group(1) == '62' and 'skipped' not in seen.stdout
+    assert re.search(r'= (\d+) passed', seen.stdout).group(1) == '64' and 'skipped' not in seen.stdout
 
 
 @pytest.mark.cuda
@@ -40,6 +40,29 @@ def test_kernels_equal_the_formulas_on_cuda(dtype):
         taken = expected_scores > -torch.inf
         torch.testing.assert_close(scores.cpu(), expected_scores)
         assert torch.equal(index.cpu()[taken], expected_index[taken])
+
+
+def test_a_kernel_that_does_not_launch_leaves_the_formulas(monkeypatch):
+    """As without a C compiler; said in one line."""
+
+    def broken(*_):
+        raise RuntimeError('Failed to find C compiler.\nPlease specify one')
+
+    lines = []
+    monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda device: (9, 0))
+    monkeypatch.setattr(fused_ops, 'print_log', lambda text, *_: lines.append(text))
+    launches = fused_ops._launches.__wrapped__
+    monkeypatch.setattr(fused_ops, 'soft_nms', lambda *_: None)
+    assert launches(torch.device('cpu')) and not lines
+    monkeypatch.setattr(fused_ops, 'soft_nms', broken)
+    assert not launches(torch.device('cpu'))
+    (line,) = lines
+    assert line.startswith('Triton does not run') and line.endswith('Failed to find C compiler. Please specify one')
+    monkeypatch.setenv('TORCH_COMPILE_DISABLE', '1')
+    assert not launches(torch.device('cpu')) and len(lines) == 1
+    monkeypatch.delenv('TORCH_COMPILE_DISABLE')
+    monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda device: (6, 1))
+    assert not launches(torch.device('cpu'))
 
 
 def test_boxes_in_the_order_of_their_planes():
