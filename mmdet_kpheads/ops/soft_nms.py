@@ -71,12 +71,12 @@ def check_options(method: str, offset: int) -> None:
 
 def _factors(overlap: Tensor, method: str, iou_threshold: float, sigma: float) -> Tensor:
     """What a box that is taken multiplies the scores of the others with, for overlaps of any shape."""
-    overlap = overlap.nan_to_num()
     if method == 'gaussian':
+        overlap = overlap.nan_to_num()
         return torch.exp(-(overlap * overlap) / sigma)
     # not below 0: an overlap may be rounded above 1, and a factor below 0 would revive a box that is out
     lowered = (1 - overlap).clamp(min=0) if method == 'linear' else torch.zeros_like(overlap)
-    return lowered.where(overlap >= iou_threshold, 1.0)
+    return lowered.where(overlap >= iou_threshold, 1.0)  # NaN is at no threshold
 
 
 def soft_nms_batch(
