@@ -20,7 +20,7 @@ from mmdet_kpheads.compat.config_bases import configs_root
 
 from .contract import synchronize, timed
 from .scenes import total
-from .steps import LEARNING_RATE, ON_CPU, ON_GPU, build
+from .steps import ON_CPU, ON_GPU, build, recipe
 
 IMAGE = (480, 640)  # height and width of COCO's usual image
 IMAGES, BOXES = 8, 7
@@ -101,8 +101,8 @@ def waiting_row(name: str, images: list[dict[str, Any]], device: torch.device) -
     cfg = Config.fromfile(configs_root() / name)
     batch, workers = BATCH[device.type], min(cfg.train_dataloader.num_workers, os.cpu_count() or 1)
     loader = DataLoader(Pictures(images, cfg), batch, num_workers=workers, collate_fn=pseudo_collate)
-    batches, model = iter(loader), build(name, None, device).train()
-    optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE)
+    batches, model = iter(loader), build(recipe(name, None), device).train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
     waits: list[float] = []
     steps: list[float] = []
 

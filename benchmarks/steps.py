@@ -1,7 +1,7 @@
 """Whole training steps and whole inference: CenterNet-R18, a small CornerNet, AutoAssign-R50, with either head.
 
-"fast" is what ``train --fast`` does: bfloat16 autocast where it is native, convolutions channels last; against mmdet's
-head in float32 and contiguous memory.
+Each trains with the optimizer, the clipping and the step of its recipe. "fast" is what ``train --fast`` and
+``test --fast`` choose on the device, against mmdet's head and mmengine's defaults.
 """
 
 from collections.abc import Iterator
@@ -11,15 +11,16 @@ import torch
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 
+from mmdet_kpheads.cli.speed import speed_up_training, use_mixed_precision
 from mmdet_kpheads.compat.config_bases import configs_root
 from mmdet_kpheads.optim.precision import native_bfloat16
 
 from .contract import compared, peak_memory_mb, timed
 from .scenes import metas, random_truth, total
 
-LEARNING_RATE = 1e-4
 CROWDED = 'AutoAssign-R50, crowded'
 ON_CPU, ON_GPU = 'cpu', 'cuda'
 # config, what mmdet calls the head, by device the images and their size (a CPU has small ones, to take minutes), and
@@ -59,8 +60,8 @@ DETECTORS = {
 BOXES = {CROWDED: 200}  # in each image; 20 otherwise
 
 
-def build(config: str, mmdet_head: str | None, device: torch.device) -> Any:
-    """The detector of a recipe, with our head or with mmdet's of that name."""
+def recipe(config: str, mmdet_head: str | None) -> Config:
+    """The config of a recipe, with our head or with mmdet's of that name."""
     cfg = Config.fromfile(configs_root() / config)
     cfg.model.backbone.init_cfg = None
     if mmdet_head:
@@ -68,6 +69,11 @@ def build(config: str, mmdet_head: str | None, device: torch.device) -> Any:
         for key, value in cfg.model.bbox_head.items():  # mmdet's own losses
             if key.startswith('loss') and str(value.get('type', '')).startswith('mmdet_kpheads.'):
                 value.type = value.type.replace('mmdet_kpheads.', 'mmdet.')
+    return cfg
+
+
+def build(cfg: Config, device: torch.device) -> Any:
+    """The detector of a config."""
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmdet'):
         model = MODELS.build(cfg.model)
@@ -88,24 +94,26 @@ class Timed:
     """Runs a training step or an inference of a detector, and its head's part of it alone."""
 
     def __init__(
-        self, model: Any, inputs: torch.Tensor, truth: list[DetDataSample], half: bool, fast: bool = False
+        self, cfg: Config, inputs: torch.Tensor, truth: list[DetDataSample], half: bool, fast: bool = False
     ) -> None:
-        self.model, self.inputs, self.truth = model, inputs, truth
+        self.inputs, self.truth, kind = inputs, truth, inputs.device.type
         if fast:
-            model.to(memory_format=torch.channels_last)
-        self.optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE)
-        kind = inputs.device.type
+            self.choices = speed_up_training(cfg, kind, None, fast=True, compiled=False)
+        elif half and kind == 'cuda':
+            use_mixed_precision(cfg, 'bf16', kind)
+        self.model = build(cfg, inputs.device)
+        if fast and 'channels last' in self.choices:
+            self.model.to(memory_format=torch.channels_last)
+        self.optimizer = build_optim_wrapper(self.model, cfg.optim_wrapper)
         enabled = (half and kind == 'cuda') or (fast and native_bfloat16(kind))
         self.precision = torch.autocast(inputs.device.type, torch.bfloat16, enabled=enabled)
 
     def train(self) -> None:
-        """Forward, targets, losses, backward, update."""
+        """Forward, targets, losses, backward, clipping, update: mmengine's step without its data preprocessor."""
         self.model.train()
-        with self.precision:
+        with self.optimizer.optim_context(self.model):
             loss = total(self.model.loss(self.inputs, self.truth))
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
+        self.optimizer.update_params(loss)
 
     def head_in_training(self) -> Any:
         """Targets, losses and backward to the head's maps."""
@@ -144,7 +152,7 @@ def rows(device: torch.device) -> Iterator[dict[str, Any]]:
         (images, size), boxes = sizes[device.type], BOXES.get(name, 20)
         inputs = torch.randn(images, 3, *size, generator=torch.Generator().manual_seed(0)).to(device)
         truth = samples(images, boxes, size, device)
-        sides = {side: Timed(build(config, head, device), inputs, truth, half) for side, head in
+        sides = {side: Timed(recipe(config, head), inputs, truth, half) for side, head in
                  (('ours', None), ('mmdet', mmdet_head))}  # fmt: skip
         shape = f'{images} images {size[0]} x {size[1]}, {boxes} boxes'
         for what, step, part in (
@@ -164,9 +172,12 @@ def rows(device: torch.device) -> Iterator[dict[str, Any]]:
                 f'{row["ours"]["head_share"]:.1%} / {row["mmdet"]["head_share"]:.1%}'
             )
             yield row
-            fast = Timed(build(config, None, device), inputs, truth, half, fast=True)
+            fast = Timed(recipe(config, None), inputs, truth, half, fast=True)
+            if step == 'predict':
+                fast.model.to(memory_format=torch.channels_last)  # as test --fast does on every device
             row = compared(f'{name} {what}, fast', shape, getattr(fast, step), calls['mmdet'], device)
             if step == 'train':
                 row['ours']['peak_mb'] = peak_memory_mb(fast.train, device)
                 row['mmdet']['peak_mb'] = peak_memory_mb(calls['mmdet'], device)
+                row['note'] = fast.choices
             yield row

@@ -72,11 +72,6 @@ def load_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def add_hook(cfg: Config, kind: str) -> None:
-    """Add a custom hook to a config."""
-    cfg.custom_hooks = [*cfg.get('custom_hooks', []), ConfigDict(type=kind)]
-
-
 def pretrained(cfg: Any) -> list[str]:
     """List the checkpoints in the ``init_cfg`` entries of a model config."""
     if isinstance(cfg, list | tuple):

@@ -15,8 +15,8 @@ from mmengine.runner import Runner
 
 from ..data.check import require_readable
 from ..errors import InputError
-from ..optim.precision import mixed_precision, native_bfloat16
 from . import arguments
+from .speed import speed_up_test
 from .subcommands import make_parser
 
 TTA_META_KEYS = ('ori_shape', 'img_shape', 'scale_factor', 'border', 'flip', 'flip_direction')
@@ -66,19 +66,6 @@ def use_tta(cfg: Config) -> None:
     dataset.pipeline = cfg.tta_pipeline
 
 
-def apply_speed(cfg: Config) -> None:
-    """Write --fast into the config, and print in one line what it chose."""
-    device = torch.device(get_device()).type
-    arguments.add_hook(cfg, 'mmdet_kpheads.MemoryFormatHook')
-    words = 'float32'
-    if device == 'cuda' or (device == 'cpu' and native_bfloat16(device)):
-        name = 'bfloat16' if mixed_precision('auto', device) == 'bf16' else 'float16'
-        cfg.test_cfg.fp16 = True  # mmengine's name for autocast, in the type that is set for the device
-        torch.set_autocast_dtype(device, getattr(torch, name))
-        words = f'{name} autocast'
-    print(f'speed: {words}, channels last')
-
-
 def main(argv: list[str] | None = None) -> None:
     """Test.
 
@@ -98,7 +85,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.tta:
         use_tta(cfg)
     if args.fast:
-        apply_speed(cfg)
+        print(f'speed: {speed_up_test(cfg, torch.device(get_device()).type)}')
     setup_cache_size_limit_of_dynamo()
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     if args.out:

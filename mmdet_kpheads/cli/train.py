@@ -13,8 +13,9 @@ from mmengine.runner import Runner
 
 from ..data.check import require_readable
 from ..errors import InputError
-from ..optim.precision import CHOICES, mixed_precision, native_bfloat16
+from ..optim.precision import CHOICES
 from . import arguments
+from .speed import speed_up_training
 from .subcommands import make_parser
 
 
@@ -31,7 +32,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help='mixed precision: bf16, or fp16 with loss scaling; by itself what is native on the device',
     )
     parser.add_argument(
-        '--fast', action='store_true', help='mixed precision and convolutions channels last, where both are faster'
+        '--fast',
+        action='store_true',
+        help='what is faster on the device: mixed precision, convolutions channels last, a fused optimizer',
+    )
+    parser.add_argument(
+        '--compile', action='store_true', help='compile backbone and neck: a minute first; measure whether it pays'
     )
     parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate to the total batch size')
     parser.add_argument(
@@ -52,47 +58,16 @@ def _with_explicit_amp(argv: list[str]) -> list[str]:
     ]
 
 
-def use_mixed_precision(cfg: Config, choice: str) -> str:
-    """Set the optimizer wrapper for a choice of --amp, and return it in words.
-
-    Raises:
-        InputError: Where it would not run or be slower than float32.
-    """
-    precision = mixed_precision(choice, torch.device(get_device()).type)
-    if precision == 'fp16':
-        cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic', dtype='float16')
-        return 'float16 autocast with loss scaling'
-    for key in ('loss_scale', 'dtype', 'use_fsdp'):  # of a config with AmpOptimWrapper
-        cfg.optim_wrapper.pop(key, None)
-    cfg.optim_wrapper.type = 'mmdet_kpheads.AutocastOptimWrapper'
-    return 'bfloat16 autocast'
-
-
-def apply_speed(cfg: Config, args: argparse.Namespace) -> None:
-    """Write --amp and --fast into the config, and print in one line what they chose.
-
-    Without bfloat16 instructions --fast has nothing to choose on a CPU: training channels last is slower there.
-    """
-    device = torch.device(get_device()).type
-    slower = device != 'cuda' and not (device == 'cpu' and native_bfloat16(device))
-    if args.fast and slower and not args.amp:
-        print(f'speed: as without --fast, which is for GPUs and CPUs with bfloat16 instructions; here: {device}')
-    elif args.fast:
-        precision = use_mixed_precision(cfg, args.amp or 'auto')
-        arguments.add_hook(cfg, 'mmdet_kpheads.MemoryFormatHook')
-        print(f'speed: {precision}, channels last')
-    elif args.amp:
-        print(f'speed: {use_mixed_precision(cfg, args.amp)}')
-
-
 def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
-    """Write --amp, --fast, --auto-scale-lr and --resume into the config.
+    """Write --amp, --fast, --compile, --auto-scale-lr and --resume into the config; print what makes it fast.
 
     Raises:
         InputError: If --amp does not fit the device, --auto-scale-lr has no base batch size, or --resume no such
             checkpoint.
     """
-    apply_speed(cfg, args)
+    if args.amp or args.fast or args.compile:
+        device = torch.device(get_device()).type
+        print(f'speed: {speed_up_training(cfg, device, args.amp, args.fast, args.compile)}')
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise InputError('--auto-scale-lr needs auto_scale_lr.base_batch_size in the config')

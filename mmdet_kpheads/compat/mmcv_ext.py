@@ -62,6 +62,11 @@ def provide() -> bool:
     return True
 
 
+def in_use() -> bool:
+    """Whether mmcv's ops are those of this module."""
+    return isinstance(sys.modules.get(NAME), FallbackOps)
+
+
 def fallback_ops() -> FallbackOps:
     """Make the fallback module."""
     module = FallbackOps(NAME, 'Fallback by mmdet_kpheads: mmcv ops in plain torch.')

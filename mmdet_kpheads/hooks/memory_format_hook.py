@@ -4,6 +4,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from ..compat import mmcv_ext
 from ..registry import HOOKS
 
 CONTIGUOUS_ONLY = 'DeformConv'  # in the names of mmcv's modules, whose compiled ops want contiguous maps
@@ -14,7 +15,7 @@ class MemoryFormatHook(Hook):
     """Converts the model to channels last before a training or a test; results change by rounding alone.
 
     A convolution whose weight lies channels last returns its output so, whatever its input was. Checkpoints are the
-    same: a state dict has no memory format. A model with deformable convolutions is left as it is.
+    same: a state dict has no memory format. A model with deformable convolutions of a compiled mmcv is left as it is.
 
     With several GPUs the model is wrapped before: DistributedDataParallel then warns that strides of gradients and
     buckets differ, and copies them.
@@ -24,7 +25,8 @@ class MemoryFormatHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Convert the model."""
-        if any(CONTIGUOUS_ONLY in type(module).__name__ for module in runner.model.modules()):
-            runner.logger.info('memory format: contiguous, for deformable convolutions')
+        deformable = any(CONTIGUOUS_ONLY in type(module).__name__ for module in runner.model.modules())
+        if deformable and not mmcv_ext.in_use():
+            runner.logger.info("memory format: contiguous, for mmcv's compiled deformable convolutions")
         else:
             runner.model.to(memory_format=torch.channels_last)

@@ -59,9 +59,18 @@ def deform_conv2d(
             offset = _safe_offset(offset, x, weight, geometry)
             return kernel(x, offset, weight, bias, *geometry, mask).to(dtype)
         columns = _sampled_columns(x, offset, weight, mask, geometry)  # (B, P, Q, K, groups, C/groups)
-        per_group = weight.view(columns.shape[4], -1, *weight.shape[1:]).flatten(3)
-        out = torch.einsum('bpqkgc,gock->bgopq', columns, per_group).flatten(1, 2)
-        return (out if bias is None else out + bias[:, None, None]).to(dtype)
+        product = torch.bfloat16 if dtype == torch.bfloat16 else columns.dtype  # its sums are in float32 either way
+        return _multiply(columns.to(product), weight.to(product), bias).to(dtype)
+
+
+def _multiply(columns: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The product of sampled columns (B, P, Q, K, groups, C/groups) and the weight, (B, O, P, Q) channels last."""
+    groups = columns.shape[4]
+    rows = columns.movedim(4, 0).flatten(4).flatten(1, 3)  # (groups, B*P*Q, K*C/groups)
+    per_group = weight.view(groups, -1, *weight.shape[1:]).flatten(3)  # (groups, O/groups, C/groups, K)
+    out = rows @ per_group.permute(0, 3, 2, 1).flatten(1, 2)  # (groups, B*P*Q, O/groups)
+    out = out.movedim(0, 1).reshape(*columns.shape[:3], len(weight))
+    return (out if bias is None else out + bias).permute(0, 3, 1, 2)
 
 
 def _safe_offset(offset: Tensor, x: Tensor, weight: Tensor, geometry: tuple) -> Tensor:

@@ -6,6 +6,7 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import mmdet
@@ -13,13 +14,15 @@ import mmengine
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 
-from mmdet_kpheads.cli import check_dataset, demo, make_digits, show_assignment, test, train
+from mmdet_kpheads.cli import check_dataset, demo, make_digits, show_assignment, speed, test, train
 from mmdet_kpheads.compat.config_bases import configs_root
 from mmdet_kpheads.data.annotations import AnnotatedImage
 from mmdet_kpheads.data.digits import CLASSES
 from mmdet_kpheads.errors import InputError
 from mmdet_kpheads.optim import precision
+from mmdet_kpheads.registry import HOOKS
 
 pytest.importorskip('sklearn')
 
@@ -82,11 +85,15 @@ def test_mmdets_own_train_script_trains_and_resumes():
     assert 'resumed epoch: 1' in seen.stdout + seen.stderr
 
 
+def bfloat16_is_native(monkeypatch, native):
+    for module in (speed, precision):
+        monkeypatch.setattr(module, 'native_bfloat16', lambda kind: native)
+
+
 def options_of(monkeypatch, native, device, *words):
     """The config that train makes of its arguments on a device."""
     monkeypatch.setattr(train, 'get_device', lambda: device)
-    monkeypatch.setattr(train, 'native_bfloat16', lambda kind: native)
-    monkeypatch.setattr(precision, 'native_bfloat16', lambda kind: native)
+    bfloat16_is_native(monkeypatch, native)
     cfg = Config.fromfile(configs_root() / CONFIG)
     train.apply_arguments(cfg, train.parse_arguments([*words]))
     return cfg
@@ -116,14 +123,41 @@ def test_amp_takes_what_is_native(native, device, words, kind, first, monkeypatc
     hooks = [hook.type for hook in cfg.custom_hooks]
     slower = device == 'cpu' and not native  # channels last in training
     assert ('mmdet_kpheads.MemoryFormatHook' in hooks) == ('--fast' in words and not slower)
-    assert ('speed: ' in capsys.readouterr().out) == bool(words)
+    said = capsys.readouterr().out
+    assert ('speed: ' in said) == bool(words)
+    assert cfg.optim_wrapper.optimizer.get('fused', False) == ('fused AdamW' in said) == ('--fast' in words)
+    pinned = '--fast' in words and device == 'cuda'
+    assert cfg.train_dataloader.get('pin_memory', False) == ('pinned memory' in said) == pinned
+    assert cfg.model.data_preprocessor.get('non_blocking', False) == pinned
+
+
+def test_what_is_not_known_to_be_faster_is_left(monkeypatch, capsys):
+    cfg = options_of(monkeypatch, True, 'mps', CONFIG, '--fast')
+    assert 'speed: as it was: nothing is faster here' in capsys.readouterr().out
+    assert 'fused' not in cfg.optim_wrapper.optimizer and cfg.optim_wrapper.type == 'OptimWrapper'
+    cfg.optim_wrapper = dict(constructor='two optimizers')
+    assert speed.speed_up_training(cfg, 'cpu', None, fast=True, compiled=False) == 'bfloat16 autocast, channels last'
+    cfg.optim_wrapper = dict(optimizer=dict(type='Lion'))
+    assert 'fused' not in speed.speed_up_training(cfg, 'cpu', None, fast=True, compiled=False)
+
+
+def test_compiled_parts_keep_their_names(monkeypatch, capsys):
+    cfg = options_of(monkeypatch, False, 'cpu', CONFIG, '--compile')
+    assert 'speed: compiled backbone and neck' in capsys.readouterr().out
+    assert cfg.custom_hooks[-1].type == 'mmdet_kpheads.CompileHook'
+    model = torch.nn.Module()
+    model.backbone, model.neck, model.bbox_head = torch.nn.Linear(2, 2), None, torch.nn.Linear(2, 2)
+    compiled, names = [], list(model.state_dict())
+    monkeypatch.setattr(torch.nn.Module, 'compile', lambda self: compiled.append(self))
+    HOOKS.build(cfg.custom_hooks[-1]).before_run(SimpleNamespace(model=model, logger=MMLogger.get_current_instance()))
+    assert compiled == [model.backbone] and list(model.state_dict()) == names
 
 
 def test_bfloat16_replaces_the_wrapper_of_a_config_with_mixed_precision(monkeypatch):
     cfg = options_of(monkeypatch, False, 'cuda', CONFIG, '--amp')
     assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
     monkeypatch.setattr(precision, 'native_bfloat16', lambda kind: True)
-    train.use_mixed_precision(cfg, 'bf16')
+    speed.use_mixed_precision(cfg, 'bf16', 'cuda')
     assert cfg.optim_wrapper.type == 'mmdet_kpheads.AutocastOptimWrapper'
     assert not {'loss_scale', 'dtype'} & set(cfg.optim_wrapper)
 
@@ -144,8 +178,7 @@ def test_amp_that_does_not_fit_is_refused(native, device, words, message, monkey
 
 def test_training_in_bfloat16_goes_on_in_float32_and_back(monkeypatch):
     """Three epochs, two of them resumed under the other wrapper; weights are float32 and finite."""
-    monkeypatch.setattr(train, 'native_bfloat16', lambda kind: True)
-    monkeypatch.setattr(precision, 'native_bfloat16', lambda kind: True)
+    bfloat16_is_native(monkeypatch, True)
     for epochs, words in ((1, ['--fast']), (2, ['--resume']), (3, ['--fast', '--resume'])):
         options = ['--cfg-options', *SHORT[1:], f'train_cfg.max_epochs={epochs}']
         train.main([CONFIG, '--work-dir', 'mixed', *words, *options])
@@ -158,15 +191,14 @@ def test_training_in_bfloat16_goes_on_in_float32_and_back(monkeypatch):
 @pytest.mark.parametrize('native', [True, False])
 def test_a_fast_test_has_the_results_of_a_slow_one(native, monkeypatch, capsys):
     """Random weights give equal boxes up to the rounding of the format."""
-    monkeypatch.setattr(test, 'native_bfloat16', lambda kind: native)
-    monkeypatch.setattr(precision, 'native_bfloat16', lambda kind: native)
+    bfloat16_is_native(monkeypatch, native)
     scores = []
     for words in ([], ['--fast']):
         test.main([CONFIG, checkpoint(), '--work-dir', 'fast', '--out', 'fast.pkl', *words])
         scores.append(mmengine.load('fast.pkl')[0]['pred_instances']['scores'])
     torch.testing.assert_close(*scores, rtol=0.05 if native else 1e-3, atol=1e-4)
     assert not (native and torch.equal(*scores))  # bfloat16 has rounded
-    assert f'speed: {"bfloat16 autocast" if native else "float32"}, channels last' in capsys.readouterr().out
+    assert f'speed: {"bfloat16 autocast, " if native else ""}channels last' in capsys.readouterr().out
 
 
 def test_testing_writes_figures_and_predictions():

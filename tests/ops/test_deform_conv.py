@@ -93,14 +93,17 @@ def test_samples_outside_have_no_value_and_no_gradient(far):
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
-def test_half_precision_computes_in_float32(dtype):
+def test_half_precision_samples_and_sums_in_float32(dtype):
     x, offset, weight, mask = (t.to(dtype) for t in inputs())
     out = deform_conv2d(x * 200, offset, weight, mask, padding=1)
     with torch.autocast('cpu', torch.bfloat16):
         again = deform_conv2d(x * 200, offset, weight, mask, padding=1)
     full = deform_conv2d((x * 200).float(), offset.float(), weight.float(), mask.float(), padding=1)
     assert out.dtype == dtype
-    assert torch.equal(out, full.to(dtype))
+    if dtype == torch.float16:
+        assert torch.equal(out, full.to(dtype))
+    else:  # sampled in float32; a product of bfloat16 values, summed in float32
+        assert (out - full).abs().max() < 2**-8 * full.abs().max()
     assert torch.equal(again, out)
 
 

@@ -1,0 +1,82 @@
+"""What --amp, --fast and --compile write into a config, and in words what they chose."""
+
+from collections.abc import Iterator
+
+import torch
+from mmengine.config import Config, ConfigDict
+
+from ..optim.precision import mixed_precision, native_bfloat16
+
+FUSED_OPTIMIZERS = {'Adam', 'AdamW', 'SGD'}  # of torch, on a CPU and on CUDA: one pass over all parameters
+
+
+def add_hook(cfg: Config, kind: str) -> None:
+    """Add a custom hook to a config."""
+    cfg.custom_hooks = [*cfg.get('custom_hooks', []), ConfigDict(type=kind)]
+
+
+def speed_up_training(cfg: Config, device: str, amp: str | None, fast: bool, compiled: bool) -> str:
+    """Write the arguments of ``train`` into a config.
+
+    Args:
+        cfg: Changed in place.
+        device: ``'cuda'``, ``'cpu'`` or another device type.
+        amp: One of ``precision.CHOICES``, or None.
+        fast: Whether to take all that is faster on the device.
+        compiled: Whether to compile backbone and neck.
+
+    Returns:
+        What was chosen, in words.
+
+    Raises:
+        InputError: If ``amp`` would not run or be slower than float32.
+    """
+    return ', '.join(_training_choices(cfg, device, amp, fast, compiled)) or 'as it was: nothing is faster here'
+
+
+def _training_choices(cfg: Config, device: str, amp: str | None, fast: bool, compiled: bool) -> Iterator[str]:
+    """Write one choice after the other."""
+    known = device in ('cuda', 'cpu')
+    half = fast and known and (device == 'cuda' or native_bfloat16(device))
+    if amp or half:
+        yield use_mixed_precision(cfg, amp or 'auto', device)
+    if half:  # in float32 on a CPU, training channels last is slower (docs/speed.md)
+        add_hook(cfg, 'mmdet_kpheads.MemoryFormatHook')
+        yield 'channels last'
+    optimizer = cfg.optim_wrapper.get('optimizer', {})
+    if fast and known and optimizer.get('type') in FUSED_OPTIMIZERS:
+        optimizer.fused = True
+        yield f'fused {optimizer.type}'
+    if fast and device == 'cuda':
+        cfg.train_dataloader.pin_memory = True
+        cfg.model.setdefault('data_preprocessor', ConfigDict()).non_blocking = True
+        yield 'pinned memory'
+    if compiled:
+        add_hook(cfg, 'mmdet_kpheads.CompileHook')
+        yield 'compiled backbone and neck'
+
+
+def use_mixed_precision(cfg: Config, choice: str, device: str) -> str:
+    """Set the optimizer wrapper for a choice of --amp, and return it in words.
+
+    Raises:
+        InputError: Where it would not run or be slower than float32.
+    """
+    if mixed_precision(choice, device) == 'fp16':
+        cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic', dtype='float16')
+        return 'float16 autocast with loss scaling'
+    for key in ('loss_scale', 'dtype', 'use_fsdp'):  # of a config with AmpOptimWrapper
+        cfg.optim_wrapper.pop(key, None)
+    cfg.optim_wrapper.type = 'mmdet_kpheads.AutocastOptimWrapper'
+    return 'bfloat16 autocast'
+
+
+def speed_up_test(cfg: Config, device: str) -> str:
+    """Write ``test --fast`` into a config, and return in words what it chose."""
+    add_hook(cfg, 'mmdet_kpheads.MemoryFormatHook')
+    if not (device == 'cuda' or (device == 'cpu' and native_bfloat16(device))):
+        return 'channels last'
+    name = 'bfloat16' if mixed_precision('auto', device) == 'bf16' else 'float16'
+    cfg.test_cfg.fp16 = True  # mmengine's name for autocast, in the type that is set for the device
+    torch.set_autocast_dtype(device, getattr(torch, name))
+    return f'{name} autocast, channels last'
