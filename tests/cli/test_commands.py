@@ -146,7 +146,7 @@ def test_compiled_parts_keep_their_names(monkeypatch, capsys):
     assert 'speed: compiled backbone and neck' in capsys.readouterr().out
     assert cfg.custom_hooks[-1].type == 'mmdet_kpheads.CompileHook'
     model = torch.nn.Module()
-    model.backbone, model.neck, model.bbox_head = torch.nn.Linear(2, 2), None, torch.nn.Linear(2, 2)
+    model.backbone, model.bbox_head = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
     compiled, names = [], list(model.state_dict())
     monkeypatch.setattr(torch.nn.Module, 'compile', lambda self: compiled.append(self))
     HOOKS.build(cfg.custom_hooks[-1]).before_run(SimpleNamespace(model=model, logger=MMLogger.get_current_instance()))
