@@ -14,13 +14,14 @@ from . import contract
 from .contract import save, table
 
 SUITE = ('heads', 'growth', 'steps', 'parts', 'kernels', 'data', 'compiled')
+ALONE = ('jobs',)  # takes as long as the suite
 
 
 def main() -> None:
     """Measure, print one table, write a JSON file for each benchmark."""
     parser = argparse.ArgumentParser(prog='python -m benchmarks', description=__doc__)
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu', type=torch.device)
-    parser.add_argument('--only', default=','.join(SUITE), help=f'of {", ".join(SUITE)}')
+    parser.add_argument('--only', default=','.join(SUITE), help=f'of {", ".join((*SUITE, *ALONE))}')
     parser.add_argument('--quick', action='store_true', help='one call of each, to see that everything runs')
     parser.add_argument('--results', help='folder of the JSON files; default benchmarks/results')
     args = parser.parse_args()
@@ -30,8 +31,8 @@ def main() -> None:
     if args.results:
         contract.RESULTS = Path(args.results)
     names = args.only.split(',')
-    if unknown := sorted(set(names) - set(SUITE)):
-        parser.error(f'--only: unknown {unknown}; there are {", ".join(SUITE)}')
+    if unknown := sorted(set(names) - {*SUITE, *ALONE}):
+        parser.error(f'--only: unknown {unknown}; there are {", ".join((*SUITE, *ALONE))}')
     warnings.filterwarnings('ignore')
     start, rows = time.perf_counter(), []
     for name in names:
