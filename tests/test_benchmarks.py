@@ -72,6 +72,21 @@ def test_a_goal_is_met_or_missed():
     assert [line[-1] for line in lines] == ['**missed**'] + ['met'] * (len(lines) - 1)
 
 
+def test_table_of_the_fast_goals():
+    require_table('benchmarks.md', 'fast goals', goals.FAST_COLUMNS, goals.against_fast_goals(rows_of('steps')))
+
+
+@pytest.mark.parametrize(('note', 'wanted'), [('bfloat16 autocast, fused SGD', 'missed'), ('fused SGD', 'met')])
+def test_fast_goals_depend_on_what_the_processor_computes(note, wanted):
+    found = []
+    for name in goals.FAST_STEP_GOALS:
+        step = row(what=f'{name} training step, fast', ratio=1.5, note=note)
+        step['ours']['peak_mb'], step['mmdet']['peak_mb'] = 70.0, 100.0
+        found += [step, row(what=f'{name} inference, fast', ratio=2.0)]
+    for line in goals.against_fast_goals(found):
+        assert wanted in line[3] and line[6] == line[9] == 'met'
+
+
 def test_table_of_the_cuda_goals():
     report = FOLDER / 'results/gpu/gpu_report.json'
     found = json.loads(report.read_text()) if report.exists() else None

@@ -312,16 +312,19 @@ def test_check_dataset_fails_on_what_cannot_be_trained(capsys):
     assert 'ERROR: class names differ' in capsys.readouterr().out
 
 
-def test_gradient_accumulation_and_ema():
-    """Both are mmengine's and enabled by config alone; the EMA weights are saved and tested."""
+def test_gradient_accumulation_and_ema_with_fast(monkeypatch):
+    """Both are mmengine's and enabled by config alone; the EMA weights are saved and tested; all in float32."""
+    bfloat16_is_native(monkeypatch, True)
     average = "dict(type='EMAHook', ema_type='ExpMomentumEMA', momentum=0.0002, update_buffers=True, priority=49)"
     checks = ("dict(type='mmdet_kpheads.ClassCheckHook')", "dict(type='mmdet_kpheads.GroundTruthCheckHook')")
     hooks = f'custom_hooks = [{", ".join((*checks, average))}]'
     Path('ema.py').write_text(f"_base_ = '{configs_root() / CONFIG}'\n{hooks}\n")
-    train.main(['ema.py', '--work-dir', 'ema', '--cfg-options', *SHORT, 'optim_wrapper.accumulative_counts=2'])
+    options = ['--cfg-options', *SHORT, 'optim_wrapper.accumulative_counts=2']
+    train.main(['ema.py', '--work-dir', 'ema', '--fast', *options])
     saved = torch.load('ema/epoch_1.pth', weights_only=True)
     name = 'bbox_head.heatmap_head.0.weight'
-    assert not torch.equal(saved['state_dict'][name], saved['ema_state_dict'][f'module.{name}'])
+    plain, average = saved['state_dict'][name], saved['ema_state_dict'][f'module.{name}']
+    assert plain.dtype == average.dtype == torch.float32 and not torch.equal(plain, average)
     test.main([CONFIG, 'ema/epoch_1.pth', '--work-dir', 'ema_tested'])
     assert 'coco/bbox_mAP_50' in figures('ema_tested')
 
