@@ -62,9 +62,10 @@ def run(command: str, argv: list[str]) -> int:
     except ImportError as error:
         print(f'error: {error}', file=sys.stderr)
         return EXIT_BROKEN_STACK
-    module = MODULES.get(command, command.replace('-', '_'))
+    with compat.lazy_imports.deferred():
+        module = import_module(f'mmdet_kpheads.cli.{MODULES.get(command, command.replace("-", "_"))}')
     try:
-        code: int | None = import_module(f'mmdet_kpheads.cli.{module}').main(argv)
+        code: int | None = module.main(argv)
     except InputError as error:
         print(f'error: {error}', file=sys.stderr)
         return EXIT_INPUT_ERROR

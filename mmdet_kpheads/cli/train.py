@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 
 from mmdet_kpheads_cli.parsers import parse
 
+from .. import compat
 from ..data.check import require_readable
 from ..errors import InputError
 from . import arguments
@@ -63,5 +64,6 @@ def main(argv: list[str] | None = None) -> None:
     apply_arguments(cfg, args)
     check_inputs(cfg)
     setup_cache_size_limit_of_dynamo()
+    compat.register(init_default_scope=False)  # faster than by the runner, with all that they import
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     runner.train()

@@ -25,8 +25,8 @@ def mixed_precision(choice: str, device: str) -> str:
     """The number format of a choice on a device: ``'bf16'`` or ``'fp16'``.
 
     Args:
-        choice: ``'bf16'``, ``'fp16'`` or ``'auto'``: bfloat16 where it is native, and float16 with loss scaling on older
-            GPUs.
+        choice: ``'bf16'``, ``'fp16'`` or ``'auto'``: bfloat16 where it is native, and float16 with loss scaling on
+            older GPUs.
         device: ``'cuda'``, ``'cpu'`` or another device type.
 
     Raises:
