@@ -33,7 +33,7 @@ from importlib.metadata import distribution
 assert entry.name == 'mmdet-kpheads', entry
 sys.argv = ['mmdet-kpheads', '--help']
 code = entry.load()()
-print(sys.modules['mmdet_kpheads'].__file__)
+print(sys.modules['mmdet_kpheads_cli'].__file__)
 sys.exit(code)
 """
 
