@@ -13,7 +13,8 @@ import mmdet_kpheads  # noqa: F401  (makes mmcv.ops importable before mmdet is)
 from . import contract
 from .contract import save, table
 
-SUITE = ('heads', 'growth', 'steps', 'parts', 'kernels', 'data', 'compiled')
+# whole jobs first
+SUITE = ('startup', 'steps', 'heads', 'growth', 'parts', 'kernels', 'data', 'compiled')
 ALONE = ('jobs',)  # takes as long as the suite
 
 

@@ -252,7 +252,7 @@ def _version(name: str) -> str | None:
 def _commit() -> str:
     git = ['git', '-C', str(HERE), 'rev-parse', '--short', 'HEAD']
     found = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    measured = ['.', '../mmdet_kpheads', '../configs', ':!results']
+    measured = ['.', '../mmdet_kpheads', '../mmdet_kpheads_cli', '../configs', ':!results']
     status = ['git', '-C', str(HERE), 'status', '--porcelain', '--', *measured]
     changed = subprocess.run(status, capture_output=True, text=True, check=False).stdout.strip()
     return (found or 'unknown') + ('-dirty' if changed else '')

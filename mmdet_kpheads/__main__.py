@@ -2,7 +2,7 @@
 
 import sys
 
-from .cli.subcommands import main
+from mmdet_kpheads_cli.subcommands import main
 
 if __name__ == '__main__':
     sys.exit(main())

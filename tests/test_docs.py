@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from mmdet_kpheads.cli.subcommands import SUMMARIES
+from mmdet_kpheads_cli.subcommands import SUMMARIES
 from tests.compat.processes import ROOT
 
 PAGES = sorted([*ROOT.glob('*.md'), *ROOT.glob('docs/*.md'), *ROOT.glob('benchmarks/*.md')])

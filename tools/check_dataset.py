@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # an installed package comes first
-from mmdet_kpheads.cli.subcommands import main
+from mmdet_kpheads_cli.subcommands import main
 
 if __name__ == '__main__':
     sys.exit(main(['check-dataset', *sys.argv[1:]]))

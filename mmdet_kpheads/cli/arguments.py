@@ -12,24 +12,6 @@ from mmengine.config import Config, ConfigDict, DictAction
 from ..compat.config_bases import configs_root
 from ..errors import InputError
 
-CONFIG_HELP = 'path of a config, or name of one of ours such as centernet/centernet_r18_custom.py'
-
-
-def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that mmdet's train.py and test.py share."""
-    parser.add_argument('--work-dir', help='folder for logs and checkpoints; default: work_dirs/<config name>')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='change the config: key.in.config=value; lists as key="[a,b]" or key=a,b, without spaces',
-    )
-    parser.add_argument(
-        '--drop-in', action='store_true', help="replace mmdet's heads with ours, so that mmdet's configs use them"
-    )
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by the launcher')
-
 
 def find_config(name: str) -> Path:
     """Find a config by its path, or by its name among the configs of the package.
@@ -64,12 +46,20 @@ def load_config(args: argparse.Namespace) -> Config:
     path = find_config(args.config)
     try:
         cfg = Config.fromfile(path)
-        cfg.merge_from_dict(args.cfg_options or {})
+        cfg.merge_from_dict(parse_options(args.cfg_options))
     except (SyntaxError, NameError, KeyError, TypeError, FileNotFoundError) as error:
         raise InputError(f'config {path} cannot be read: {type(error).__name__}: {error}') from error
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or os.path.join('work_dirs', path.stem)
     return cfg
+
+
+def parse_options(words: list[str] | None) -> dict[str, Any]:
+    """Parse the ``key=value`` words of --cfg-options as mmengine does."""
+    parsed = argparse.Namespace()
+    DictAction([], 'options')(argparse.ArgumentParser(), parsed, words)
+    options: dict[str, Any] = parsed.options
+    return options
 
 
 def pretrained(cfg: Any) -> list[str]:

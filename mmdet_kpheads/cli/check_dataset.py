@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 import torch
 
+from mmdet_kpheads_cli.parsers import parse
+
 from ..data.annotations import AnnotatedImage, AnnotationFile
 from ..data.check import fatal_problems, image_file_problems, report
 from ..data.dataset_sources import DatasetSource, dataset_sources
@@ -17,21 +19,6 @@ from ..functional.gaussian import draw as draw_gaussians
 from ..structures import GroundTruth, MapGeometry
 from ..targets.keypoints import center_targets
 from . import arguments
-from .subcommands import make_parser
-
-
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = make_parser('check-dataset')
-    parser.add_argument('config', help=arguments.CONFIG_HELP)
-    arguments.add_common_arguments(parser)
-    parser.add_argument('--split', choices=['train', 'val', 'test'], default='train', help='default %(default)s')
-    parser.add_argument('--stride', type=int, default=4, help='pixels per heat-map cell; default %(default)s')
-    parser.add_argument('--longer-side', type=int, help='resize the longer side to this; default: no resize')
-    parser.add_argument('--read-images', action='store_true', help='open every image and compare its size')
-    parser.add_argument('--show-dir', help='draw ground-truth boxes and target heat maps into this folder')
-    parser.add_argument('--number', type=int, default=8, help='images to draw; default %(default)s')
-    return parser.parse_args(argv)
 
 
 def target_map(image: AnnotatedImage, stride: int, longer_side: int | None) -> np.ndarray:
@@ -86,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
     Raises:
         InputError: If the config has no COCO or VOC dataset, or one of its files cannot be read.
     """
-    args = parse_arguments(argv)
+    args = parse('check-dataset', argv)
     cfg = arguments.load_config(args)
     found = list(dataset_sources(cfg[f'{args.split}_dataloader'].dataset))
     if not found:

@@ -1,6 +1,5 @@
 """Convert a checkpoint of another repository into one of this package."""
 
-import argparse
 from pathlib import Path
 from typing import Any
 
@@ -9,27 +8,15 @@ from mmdet.registry import MODELS
 from mmengine.registry import init_default_scope
 from torch import Tensor
 
+from mmdet_kpheads_cli.parsers import parse
+
 from ..compat.checkpoint_loading import load_from_local
 from ..convert import convert
 from ..data.dataset_sources import dataset_sources
 from ..errors import InputError, listed
 from . import arguments
-from .subcommands import make_parser
 
 COUNTER = 'num_batches_tracked'  # of batch norm, used only with a momentum of None; old checkpoints lack it
-
-
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = make_parser(
-        'convert', 'Convert a checkpoint of mmdet, CornerNet, CenterNet or AutoAssign for a config of this package.'
-    )
-    parser.add_argument('config', help='the config to convert for; docs/zoo.md lists the config of each file')
-    parser.add_argument('checkpoint', help='checkpoint to convert')
-    parser.add_argument('out', help='path of the converted checkpoint')
-    parser.add_argument('--ignore', help='skip the names that match this regular expression')
-    arguments.add_common_arguments(parser)
-    return parser.parse_args(argv)
 
 
 def check_fit(model: Any, weights: dict[str, Tensor], config: str) -> None:
@@ -57,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
     Raises:
         InputError: If a file does not exist, the checkpoint is not recognized, or it does not fit the config.
     """
-    args = parse_arguments(argv)
+    args = parse('convert', argv)
     cfg = arguments.load_config(args)
     arguments.require_checkpoint(args.checkpoint)
     converted = convert(load_from_local(args.checkpoint, map_location='cpu'), args.ignore)

@@ -10,6 +10,8 @@ import cv2
 import mmengine
 import numpy as np
 
+from mmdet_kpheads_cli.parsers import parse
+
 from ..compat.config_bases import PACKAGE_ROOT, configs_root
 from ..data.annotations import read_coco
 from ..data.digits import CLASSES, IMAGE_FOLDER, write_digits
@@ -22,15 +24,12 @@ from ..data.visualization import (
     side_by_side,
 )
 from ..errors import InputError
-from .subcommands import make_parser
 
 DATA = Path('data/digits')  # as in the demo configs
 NUM_TRAIN, NUM_VAL = 7500, 300
 QUICK_TRAIN, QUICK_VAL = 64, 24  # images with --quick
 NUM_DRAWN, MONTAGE_COLUMNS = 24, 3
 SCORE_THRESHOLD = 0.3
-# Waiting threads sleep: a step is 10% slower, but not three times slower when another process keeps the CPU busy.
-PASSIVE_WAIT = {'OMP_WAIT_POLICY': 'PASSIVE'}
 
 
 def call_subcommand(name: str, folder: Path, *arguments: str) -> None:
@@ -39,8 +38,8 @@ def call_subcommand(name: str, folder: Path, *arguments: str) -> None:
     Raises:
         InputError: If it fails. It has already printed the reason.
     """
-    command = [sys.executable, '-m', 'mmdet_kpheads', name, *arguments]
-    environment = PASSIVE_WAIT | os.environ
+    command = [sys.executable, '-m', 'mmdet_kpheads_cli', name, *arguments]
+    environment = dict(os.environ)
     if configs_root().parent == PACKAGE_ROOT.parent:  # a checkout, perhaps not installed
         environment['PYTHONPATH'] = os.pathsep.join(
             filter(None, (os.environ.get('PYTHONPATH'), str(PACKAGE_ROOT.parent)))
@@ -94,16 +93,7 @@ def main(argv: list[str] | None = None) -> None:
     Raises:
         InputError: If training or testing fails.
     """
-    parser = make_parser('demo')
-    parser.add_argument('--head', default='centernet', help='the config is demo/<head>_digits.py; default %(default)s')
-    parser.add_argument('--folder', help='output folder; default demo_output, with --quick demo_output_quick')
-    parser.add_argument(
-        '--quick',
-        action='store_true',
-        help=f'{QUICK_TRAIN} images and one epoch: shows in a minute that everything runs, and detects little',
-    )
-    parser.add_argument('--fast', action='store_true', help='train and test with --fast')
-    args = parser.parse_args(argv)
+    args = parse('demo', argv)
     num_train, num_val = (QUICK_TRAIN, QUICK_VAL) if args.quick else (NUM_TRAIN, NUM_VAL)
     start = time.monotonic()
     folder = Path(args.folder or ('demo_output_quick' if args.quick else 'demo_output')).resolve()

@@ -5,11 +5,12 @@ import platform
 
 import torch
 
+from mmdet_kpheads_cli.parsers import parse
+
 from .. import compat
 from ..compat import environments, mmcv_ext, stack
 from ..ops.torchvision_kernels import torchvision_op
 from ..version import __version__
-from .subcommands import make_parser
 
 # The ops that are provided, as mmcv._ext names them, and the op of torchvision that may compute them.
 OPS = {
@@ -46,7 +47,7 @@ def report() -> tuple[list[str], bool]:
 
 def main(argv: list[str] | None = None) -> int:
     """Print the report. The exit code is 0 if the package is usable, else 1."""
-    make_parser('doctor', 'Report whether this environment is tested, and which op comes from where.').parse_args(argv)
+    parse('doctor', argv)
     lines, usable = report()
     print('\n'.join(lines))
     return 0 if usable else 1

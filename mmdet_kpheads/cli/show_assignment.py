@@ -1,6 +1,5 @@
 """Draw what AutoAssign has learned: the center prior per class, and the points assigned to each object."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,29 +14,19 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from torch import Tensor
 
+from mmdet_kpheads_cli.parsers import parse
+
 from ..data.visualization import FONT, FONT_SCALE, GROUND_TRUTH_COLOR, blend, colors, draw_boxes, montage, side_by_side
 from ..errors import InputError
 from ..functional.autoassign import log_center_prior, precision_of
 from ..heads import AutoAssignHead, CenterPrior
 from . import arguments
-from .subcommands import make_parser
 
 PRIOR_REACH = 4.0  # strides shown on each side of the box center
 PRIOR_PX = 201  # side of the plot of a class
 COLUMNS = 5
 WHITE = (255, 255, 255)
 MIN_WIDTH_PX = 384  # smaller images are enlarged
-
-
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = make_parser('show-assignment', 'Draw the center prior per class and the points assigned to each object.')
-    parser.add_argument('config', help='path of a config with AutoAssignHead, or name of one of ours')
-    parser.add_argument('checkpoint', help='checkpoint file')
-    arguments.add_common_arguments(parser)
-    parser.add_argument('--image', type=int, default=0, help='index of an image in the training set; default 0')
-    parser.add_argument('--out', default='assignment', help='output folder; default %(default)s')
-    return parser.parse_args(argv)
 
 
 def draw_prior(prior: CenterPrior, classes: tuple[str, ...]) -> np.ndarray:
@@ -117,7 +106,7 @@ def main(argv: list[str] | None = None) -> None:
     Raises:
         InputError: If the config has another head, or the checkpoint or the image does not exist.
     """
-    args = parse_arguments(argv)
+    args = parse('show-assignment', argv)
     cfg = arguments.load_config(args)
     arguments.require_checkpoint(args.checkpoint)
     init_default_scope(cfg.get('default_scope', 'mmdet'))

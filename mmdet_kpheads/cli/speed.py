@@ -21,7 +21,7 @@ def speed_up_training(cfg: Config, device: str, amp: str | None, fast: bool, com
     Args:
         cfg: Changed in place.
         device: ``'cuda'``, ``'cpu'`` or another device type.
-        amp: One of ``precision.CHOICES``, or None.
+        amp: ``'auto'``, ``'bf16'``, ``'fp16'`` or None.
         fast: Whether to take all that is faster on the device.
         compiled: Whether to compile backbone and neck.
 

@@ -1,6 +1,5 @@
 """Test a detector, with the arguments of mmdet's tools/test.py."""
 
-import argparse
 from copy import deepcopy
 from typing import Any
 
@@ -13,32 +12,17 @@ from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mmdet_kpheads_cli.parsers import parse
+
+from .. import compat
 from ..data.check import require_readable
 from ..errors import InputError
 from . import arguments
 from .speed import speed_up_test
-from .subcommands import make_parser
 
 TTA_META_KEYS = ('ori_shape', 'img_shape', 'scale_factor', 'border', 'flip', 'flip_direction')
 TTA_CFG = {'nms': {'type': 'nms', 'iou_threshold': 0.5}, 'max_per_img': 100}
 TTA_MODEL = {'type': 'DetTTAModel', 'tta_cfg': TTA_CFG}
-
-
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = make_parser('test')
-    parser.add_argument('config', help=arguments.CONFIG_HELP)
-    parser.add_argument('checkpoint', help='checkpoint file')
-    arguments.add_common_arguments(parser)
-    parser.add_argument('--out', help='save the predictions to this .pkl file')
-    parser.add_argument('--show', action='store_true', help='show predictions in a window')
-    parser.add_argument('--show-dir', help='save visualizations of ground truth and predictions to this folder')
-    parser.add_argument('--wait-time', type=float, default=2, help='seconds per image of --show')
-    parser.add_argument(
-        '--fast', action='store_true', help='mixed precision where it is native, and convolutions channels last'
-    )
-    parser.add_argument('--tta', action='store_true', help='use test-time augmentation, by default flip TTA')
-    return parser.parse_args(argv)
 
 
 def inner_dataset(cfg: Any) -> Any:
@@ -72,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
     Raises:
         InputError: If an input is missing or wrong, or ``--out`` is not a pickle file.
     """
-    args = parse_arguments(argv)
+    args = parse('test', argv)
     if args.out and not args.out.endswith(('.pkl', '.pickle')):
         raise InputError(f'--out must end in .pkl or .pickle, but is {args.out}')
     cfg = arguments.load_config(args)
@@ -87,6 +71,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.fast:
         print(f'speed: {speed_up_test(cfg, torch.device(get_device()).type)}')
     setup_cache_size_limit_of_dynamo()
+    compat.register(init_default_scope=False)  # faster than by the runner, with all that they import
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     if args.out:
         runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))

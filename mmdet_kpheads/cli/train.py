@@ -1,7 +1,6 @@
 """Train a detector, with the arguments of mmdet's tools/train.py."""
 
 import argparse
-import sys
 from typing import Any
 
 import torch
@@ -11,51 +10,13 @@ from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mmdet_kpheads_cli.parsers import parse
+
+from .. import compat
 from ..data.check import require_readable
 from ..errors import InputError
-from ..optim.precision import CHOICES
 from . import arguments
 from .speed import speed_up_training
-from .subcommands import make_parser
-
-
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = make_parser('train')
-    parser.add_argument('config', help=arguments.CONFIG_HELP)
-    arguments.add_common_arguments(parser)
-    parser.add_argument(
-        '--amp',
-        nargs='?',
-        const='auto',
-        choices=CHOICES,
-        help='mixed precision: bf16, or fp16 with loss scaling; by itself what is native on the device',
-    )
-    parser.add_argument(
-        '--fast',
-        action='store_true',
-        help='what is faster on the device: mixed precision, convolutions channels last, a fused optimizer',
-    )
-    parser.add_argument(
-        '--compile', action='store_true', help='compile backbone and neck: a minute first; measure whether it pays'
-    )
-    parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate to the total batch size')
-    parser.add_argument(
-        '--resume',
-        nargs='?',
-        const='auto',
-        help='resume from this checkpoint; without a path, from the latest one in the work dir',
-    )
-    return parser.parse_args(_with_explicit_amp(sys.argv[1:] if argv is None else argv))
-
-
-def _with_explicit_amp(argv: list[str]) -> list[str]:
-    """``--amp`` by itself as ``--amp=auto``: as in mmdet's script the config may follow it."""
-    following = [*argv[1:], '']
-    return [
-        '--amp=auto' if word == '--amp' and after not in CHOICES else word
-        for word, after in zip(argv, following, strict=True)
-    ]
 
 
 def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
@@ -98,10 +59,11 @@ def main(argv: list[str] | None = None) -> None:
     Raises:
         InputError: If the config, a dataset or a checkpoint cannot be used.
     """
-    args = parse_arguments(argv)
+    args = parse('train', argv)
     cfg = arguments.load_config(args)
     apply_arguments(cfg, args)
     check_inputs(cfg)
     setup_cache_size_limit_of_dynamo()
+    compat.register(init_default_scope=False)  # faster than by the runner, with all that they import
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     runner.train()

@@ -4,18 +4,21 @@
 and ``python -m mmdet_kpheads.run`` call it; other scripts call it themselves if they want it.
 """
 
-from . import environments, mmcv_ext, stack
+from . import environments, lazy_imports, mmcv_ext, stack
 
 
 def prepare() -> None:
     """Make ``import mmdet.models`` work, and ``torch.load`` of mmengine's checkpoints. Safe to repeat.
 
-    Provides ``mmcv._ext`` if it cannot be imported. Declares the classes in mmengine's checkpoints as safe.
+    Provides ``mmcv._ext`` if it cannot be imported. Imports mmdet, but not yet the packages that few of its functions
+    need. Declares the classes in mmengine's checkpoints as safe.
 
     Raises:
         ImportError: If mmengine, mmcv or mmdet is missing or does not fit; the message lists problems and cure.
     """
-    if found := problems():
+    with lazy_imports.deferred():
+        found = problems()
+    if found:
         raise ImportError(stack.explain(found))
     from . import checkpoint_loading  # imports mmengine
 
@@ -56,8 +59,13 @@ def problems() -> list[str]:
     return stack.import_problems('mmdet.models')
 
 
-def register() -> None:
-    """Register mmdet's modules and make mmdet the default scope, so that mmdet's configs build in a notebook."""
+def register(init_default_scope: bool = True) -> None:
+    """Register mmdet's modules and make mmdet the default scope, so that mmdet's configs build in a notebook.
+
+    Args:
+        init_default_scope: False to register the modules alone.
+    """
     from mmdet.utils import register_all_modules
 
-    register_all_modules(init_default_scope=True)
+    with lazy_imports.deferred():
+        register_all_modules(init_default_scope)

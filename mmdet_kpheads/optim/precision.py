@@ -5,7 +5,6 @@ import torch
 from ..compat.cpu_features import cpu_computes_bfloat16
 from ..errors import InputError
 
-CHOICES = ('auto', 'bf16', 'fp16')
 BFLOAT16_CAPABILITY = (8, 0)  # of the first GPUs that compute bfloat16 natively (Ampere)
 
 
@@ -26,8 +25,8 @@ def mixed_precision(choice: str, device: str) -> str:
     """The number format of a choice on a device: ``'bf16'`` or ``'fp16'``.
 
     Args:
-        choice: One of ``CHOICES``. ``'auto'`` takes bfloat16 where it is native, and float16 with loss scaling on older
-            GPUs.
+        choice: ``'bf16'``, ``'fp16'`` or ``'auto'``: bfloat16 where it is native, and float16 with loss scaling on
+            older GPUs.
         device: ``'cuda'``, ``'cpu'`` or another device type.
 
     Raises:

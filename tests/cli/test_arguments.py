@@ -4,20 +4,18 @@ import argparse
 from pathlib import Path
 
 import pytest
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 
 from mmdet_kpheads.cli import arguments
 from mmdet_kpheads.compat.config_bases import configs_root
 from mmdet_kpheads.errors import InputError
+from mmdet_kpheads_cli import parsers
 
 CARRIED = 'centernet/centernet_bccd.py'
 
 
 def parse(*argv):
-    parser = argparse.ArgumentParser()
-    parser.add_argument('config')
-    arguments.add_common_arguments(parser)
-    return parser.parse_args(argv)
+    return parsers.parse('check-dataset', argv)
 
 
 @pytest.mark.parametrize('name', [CARRIED, f'configs/{CARRIED}', f'mmdet_kpheads::{CARRIED}'])
@@ -54,6 +52,22 @@ def test_options_and_work_dir(tmp_path):
     assert cfg.a == {'b': 2, 'c': ['x', 'y']} and cfg.launcher == 'none'
     assert cfg.work_dir == str(Path('work_dirs/own'))
     assert arguments.load_config(parse(str(tmp_path / 'own.py'), '--work-dir', 'w')).work_dir == 'w'
+
+
+def test_options_have_mmengines_syntax():
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    words = ['--cfg-options', 'a=1', 'b=[(1,x),[2.5,None]]', 'c="[p,q]"', 'd=k=v', '--cfg-options', 'a=true', 'e=']
+    expected = parser.parse_args(words).cfg_options
+    assert arguments.parse_options(parse('x.py', *words).cfg_options) == expected
+    assert expected['a'] is True and expected['d'] == 'k=v'
+    assert arguments.parse_options(None) == {}
+
+
+def test_an_option_without_a_value_is_named(capsys):
+    with pytest.raises(SystemExit):
+        parse('x.py', '--cfg-options', 'a=1', 'lr')
+    assert "error: argument --cfg-options: 'lr' is not of the form key=value" in capsys.readouterr().err
 
 
 def test_weights_of_a_local_file_must_exist(tmp_path, capsys):

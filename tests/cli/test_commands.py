@@ -23,6 +23,7 @@ from mmdet_kpheads.data.digits import CLASSES
 from mmdet_kpheads.errors import InputError
 from mmdet_kpheads.optim import precision
 from mmdet_kpheads.registry import HOOKS
+from mmdet_kpheads_cli.parsers import parse
 
 pytest.importorskip('sklearn')
 
@@ -95,7 +96,7 @@ def options_of(monkeypatch, native, device, *words):
     monkeypatch.setattr(train, 'get_device', lambda: device)
     bfloat16_is_native(monkeypatch, native)
     cfg = Config.fromfile(configs_root() / CONFIG)
-    train.apply_arguments(cfg, train.parse_arguments([*words]))
+    train.apply_arguments(cfg, parse('train', [*words]))
     return cfg
 
 
@@ -406,12 +407,10 @@ def test_demo_calls_the_package_also_from_a_checkout_that_is_not_installed(insta
 
     monkeypatch.setattr(demo.subprocess, 'run', fake)
     monkeypatch.setenv('PYTHONPATH', 'mine')
-    monkeypatch.setenv('OMP_WAIT_POLICY', 'ACTIVE')
     if installed:  # as from a wheel: the configs are inside the package
         monkeypatch.setattr(demo, 'configs_root', lambda: demo.PACKAGE_ROOT / '.mim' / 'configs')
     demo.call_subcommand('test', tmp_path, 'x.py', 'w.pth')
     ((command, cwd, environment),) = calls
-    assert command == [sys.executable, '-m', 'mmdet_kpheads', 'test', 'x.py', 'w.pth'] and cwd == tmp_path
+    assert command == [sys.executable, '-m', 'mmdet_kpheads_cli', 'test', 'x.py', 'w.pth'] and cwd == tmp_path
     root = str(demo.PACKAGE_ROOT.parent)
     assert environment['PYTHONPATH'] == ('mine' if installed else os.pathsep.join(['mine', root]))
-    assert environment['OMP_WAIT_POLICY'] == 'ACTIVE'

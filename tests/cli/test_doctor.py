@@ -37,7 +37,7 @@ from importlib import metadata
 del torch.serialization.add_safe_globals
 version = metadata.version
 metadata.version = lambda name: '2.1.2+cpu' if name == 'torch' else version(name)
-from mmdet_kpheads.cli.subcommands import main
+from mmdet_kpheads_cli.subcommands import main
 sys.exit(main(['doctor']))
 """
     seen = call('-c', code)
@@ -71,7 +71,7 @@ def test_missing_mmdet(tmp_path):
 
 def test_it_does_not_depend_on_how_python_was_started(tmp_path):
     """Called as the console script calls it, and as another program may."""
-    code = 'import sys; from mmdet_kpheads.cli.subcommands import main; sys.exit(main(["doctor"]))'
+    code = 'import sys; from mmdet_kpheads_cli.subcommands import main; sys.exit(main(["doctor"]))'
     seen = call('-c', code, 'other', 'arguments', path=broken_stack(tmp_path))
     assert seen.returncode == 1
     assert seen.stderr == ''

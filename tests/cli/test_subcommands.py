@@ -1,5 +1,6 @@
 """The command: its help, its errors, and what it imports."""
 
+import os
 import re
 import subprocess
 import sys
@@ -9,8 +10,8 @@ import pytest
 
 import mmdet_kpheads
 from mmdet_kpheads import cli
-from mmdet_kpheads.cli import subcommands
 from mmdet_kpheads.errors import InputError
+from mmdet_kpheads_cli import subcommands
 from tests.compat.processes import ROOT, broken_stack, call
 
 TOOLS = {
@@ -27,7 +28,7 @@ TOOLS = {
 def test_every_module_of_the_folder_is_a_subcommand_or_known():
     modules = {path.stem for path in Path(cli.__file__).parent.glob('*.py')}
     of_commands = {subcommands.MODULES.get(name, name.replace('-', '_')) for name in subcommands.SUMMARIES}
-    assert modules - of_commands == {'__init__', 'arguments', 'subcommands'}
+    assert modules - of_commands == {'__init__', 'arguments', 'speed'}
     assert of_commands <= modules
     assert set(TOOLS) | {'doctor'} == set(subcommands.SUMMARIES)
 
@@ -95,13 +96,13 @@ def test_other_errors_keep_their_traceback(fake_train):
 
     fake_train(main)
     with pytest.raises(ValueError, match='a bug'):
-        subcommands.main(['train'])
+        subcommands.main(['train', 'x'])
 
 
 @pytest.mark.parametrize(('returned', 'code'), [(None, 0), (0, 0), (1, 1)])
 def test_exit_code_of_a_subcommand(returned, code, fake_train):
     fake_train(lambda argv: returned)
-    assert subcommands.main(['train']) == code
+    assert subcommands.main(['train', 'x']) == code
 
 
 def test_arguments_of_the_process_are_the_default(monkeypatch, capsys):
@@ -110,33 +111,67 @@ def test_arguments_of_the_process_are_the_default(monkeypatch, capsys):
     assert 'mmdet-kpheads' in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ('given', 'count'),
+    [({}, '10000'), ({'OMP_WAIT_POLICY': 'PASSIVE'}, None), ({'GOMP_SPINCOUNT': '7'}, '7')],
+)
+def test_waiting_threads_are_configured_unless_the_user_has(given, count, fake_train, monkeypatch):
+    for name in ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT'):
+        monkeypatch.setenv(name, '')  # so that the end of the test restores what the command sets
+        monkeypatch.delenv(name)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    fake_train(lambda argv: None)
+    subcommands.main(['train', 'x'])
+    assert os.environ.get('GOMP_SPINCOUNT') == count
+
+
+HELP = """
+import contextlib, io, sys
+from mmdet_kpheads_cli import subcommands
+with contextlib.redirect_stdout(io.StringIO()):
+    codes = [subcommands.main(['--help']), subcommands.main(['--version'])]
+    for name in subcommands.SUMMARIES:
+        try:
+            subcommands.main([name, '--help'])
+        except SystemExit as stopped:
+            codes.append(stopped.code)
+print(codes)
+print(sorted({'mmdet_kpheads', 'mmengine', 'numpy', 'torch'} & set(sys.modules)))
+"""
+
+
+def test_help_and_version_import_no_torch():
+    seen = call('-c', HELP)
+    codes, imported = seen.stdout.splitlines()
+    assert codes == str([0] * (2 + len(subcommands.SUMMARIES))), seen.stderr
+    assert imported == '[]'
+
+
 IMPORTED = """
 import sys
-from mmdet_kpheads.cli import subcommands
-before = set(sys.modules)
+from mmdet_kpheads_cli import subcommands
 code = subcommands.main(sys.argv[1:])
 from mmengine.config import Config
-print(sorted(name for name in set(sys.modules) - before if name.startswith('mmdet_kpheads.cli.')))
+print(sorted(name.split('.')[2] for name in sys.modules if name.startswith('mmdet_kpheads.cli.')))
 print(Config._get_cfg_path.__module__)
 """
 
 
 def test_only_the_called_subcommand_is_imported_and_installs():
-    help_modules, help_bases = call('-c', IMPORTED, '--help').stdout.splitlines()[-2:]
-    assert help_modules == '[]'
-    assert help_bases.startswith('mmengine.')
     seen = call('-c', IMPORTED, 'train', 'nowhere.py')
     modules, bases = seen.stdout.splitlines()[-2:]
-    assert modules == "['mmdet_kpheads.cli.arguments', 'mmdet_kpheads.cli.train']", seen.stderr
+    assert modules == "['arguments', 'speed', 'train']", seen.stderr
     assert bases == 'mmdet_kpheads.compat.config_bases'
 
 
 ALL = """
 import sys
-from mmdet_kpheads.cli import subcommands
+from mmdet_kpheads_cli import subcommands
 for name in subcommands.SUMMARIES:
     if name != 'doctor':
-        print('', name, subcommands.main([name, '--help']), sep='\\n', file=sys.stderr)
+        given = {'test': 2, 'convert': 3, 'show-assignment': 2, 'demo': 0}.get(name, 1)  # its required arguments
+        print('', name, subcommands.main([name, *['x'] * given]), sep='\\n', file=sys.stderr)
 """
 
 

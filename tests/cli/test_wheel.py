@@ -33,7 +33,7 @@ from importlib.metadata import distribution
 assert entry.name == 'mmdet-kpheads', entry
 sys.argv = ['mmdet-kpheads', '--help']
 code = entry.load()()
-print(sys.modules['mmdet_kpheads'].__file__)
+print(sys.modules['mmdet_kpheads_cli'].__file__)
 sys.exit(code)
 """
 
@@ -46,7 +46,7 @@ def python(tmp_path_factory):
     (folder / 'source').mkdir()  # a build leaves folders in its source
     for path in (ROOT / name for name in ('README.md', 'LICENSE', 'model-index.yml', 'pyproject.toml', 'setup.py')):
         shutil.copy(path, folder / 'source')
-    for name in ('mmdet_kpheads', 'configs', 'tools'):
+    for name in ('mmdet_kpheads', 'mmdet_kpheads_cli', 'configs', 'tools'):
         shutil.copytree(ROOT / name, folder / 'source' / name, ignore=shutil.ignore_patterns('__pycache__'))
     subprocess.run([*pip, 'wheel', '--no-deps', '--wheel-dir', str(folder), str(folder / 'source')], check=True)
     (wheel,) = folder.glob('*.whl')

@@ -1,0 +1,172 @@
+"""The arguments of each subcommand."""
+
+import argparse
+import sys
+
+PROG = 'mmdet-kpheads'
+SUMMARIES = {
+    'train': 'train a detector',
+    'test': 'test a detector, save predictions and visualizations',
+    'check-dataset': 'report class counts and annotation errors of a dataset',
+    'convert': 'convert a checkpoint of mmdet or of an original repository',
+    'show-assignment': 'draw what AutoAssign has learned',
+    'make-digits': 'write a small dataset of handwritten digits',
+    'demo': 'write the digits, train, test and draw',
+    'doctor': 'report what is installed and what is missing',
+}
+DESCRIPTIONS = {  # where the summary is too short
+    'convert': 'Convert a checkpoint of mmdet, CornerNet, CenterNet or AutoAssign for a config of this package.',
+    'show-assignment': 'Draw the center prior per class and the points assigned to each object.',
+    'doctor': 'Report whether this environment is tested, and which op comes from where.',
+}
+CONFIG_HELP = 'path of a config, or name of one of ours such as centernet/centernet_r18_custom.py'
+AMP_CHOICES = ('auto', 'bf16', 'fp16')
+
+
+def parse(command: str, argv: list[str] | None) -> argparse.Namespace:
+    """Parse the arguments of a subcommand. Help and wrong arguments end the process.
+
+    Args:
+        command: Name of the subcommand.
+        argv: Its arguments; None for those of the process.
+    """
+    summary = SUMMARIES[command]
+    description = DESCRIPTIONS.get(command, f'{summary[0].upper()}{summary[1:]}.')
+    parser = argparse.ArgumentParser(f'{PROG} {command}', description=description)
+    if add := ADDERS.get(command):
+        add(parser)
+    argv = sys.argv[1:] if argv is None else argv
+    return parser.parse_args(_with_explicit_amp(argv) if command == 'train' else argv)
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that mmdet's train.py and test.py share."""
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints; default: work_dirs/<config name>')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action='extend',
+        type=_key_and_value,
+        metavar='KEY=VALUE',
+        help='change the config: key.in.config=value; lists as key="[a,b]" or key=a,b, without spaces',
+    )
+    parser.add_argument(
+        '--drop-in', action='store_true', help="replace mmdet's heads with ours, so that mmdet's configs use them"
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by the launcher')
+
+
+def _key_and_value(text: str) -> str:
+    """Check the form of an option; mmengine parses the value when the config is read."""
+    if '=' not in text:
+        raise argparse.ArgumentTypeError(f'{text!r} is not of the form key=value')
+    return text
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('config', help=CONFIG_HELP)
+    add_common_arguments(parser)
+    parser.add_argument(
+        '--amp',
+        nargs='?',
+        const='auto',
+        choices=AMP_CHOICES,
+        help='mixed precision: bf16, or fp16 with loss scaling; by itself what is native on the device',
+    )
+    parser.add_argument(
+        '--fast',
+        action='store_true',
+        help='what is faster on the device: mixed precision, convolutions channels last, a fused optimizer',
+    )
+    parser.add_argument(
+        '--compile', action='store_true', help='compile backbone and neck: a minute first; measure whether it pays'
+    )
+    parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate to the total batch size')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        help='resume from this checkpoint; without a path, from the latest one in the work dir',
+    )
+
+
+def _with_explicit_amp(argv: list[str]) -> list[str]:
+    """``--amp`` by itself as ``--amp=auto``: as in mmdet's script the config may follow it."""
+    following = [*argv[1:], '']
+    return [
+        '--amp=auto' if word == '--amp' and after not in AMP_CHOICES else word
+        for word, after in zip(argv, following, strict=True)
+    ]
+
+
+def _add_test(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('config', help=CONFIG_HELP)
+    parser.add_argument('checkpoint', help='checkpoint file')
+    add_common_arguments(parser)
+    parser.add_argument('--out', help='save the predictions to this .pkl file')
+    parser.add_argument('--show', action='store_true', help='show predictions in a window')
+    parser.add_argument('--show-dir', help='save visualizations of ground truth and predictions to this folder')
+    parser.add_argument('--wait-time', type=float, default=2, help='seconds per image of --show')
+    parser.add_argument(
+        '--fast', action='store_true', help='mixed precision where it is native, and convolutions channels last'
+    )
+    parser.add_argument('--tta', action='store_true', help='use test-time augmentation, by default flip TTA')
+
+
+def _add_check_dataset(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('config', help=CONFIG_HELP)
+    add_common_arguments(parser)
+    parser.add_argument('--split', choices=['train', 'val', 'test'], default='train', help='default %(default)s')
+    parser.add_argument('--stride', type=int, default=4, help='pixels per heat-map cell; default %(default)s')
+    parser.add_argument('--longer-side', type=int, help='resize the longer side to this; default: no resize')
+    parser.add_argument('--read-images', action='store_true', help='open every image and compare its size')
+    parser.add_argument('--show-dir', help='draw ground-truth boxes and target heat maps into this folder')
+    parser.add_argument('--number', type=int, default=8, help='images to draw; default %(default)s')
+
+
+def _add_convert(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('config', help='the config to convert for; docs/zoo.md lists the config of each file')
+    parser.add_argument('checkpoint', help='checkpoint to convert')
+    parser.add_argument('out', help='path of the converted checkpoint')
+    parser.add_argument('--ignore', help='skip the names that match this regular expression')
+    add_common_arguments(parser)
+
+
+def _add_show_assignment(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('config', help='path of a config with AutoAssignHead, or name of one of ours')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    add_common_arguments(parser)
+    parser.add_argument('--image', type=int, default=0, help='index of an image in the training set; default 0')
+    parser.add_argument('--out', default='assignment', help='output folder; default %(default)s')
+
+
+def _add_make_digits(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('folder', help='output folder: COCO files in annotations/, VOC layout in VOC2007/')
+    parser.add_argument('--num-train', type=int, default=7500, help='training images; default %(default)s')
+    parser.add_argument('--num-val', type=int, default=300, help='validation images; default %(default)s')
+    parser.add_argument('--objects', type=int, help='digits per image; default: 1 to 5')
+    parser.add_argument('--size', type=int, default=128, help='side of the images in pixels; default %(default)s')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the random numbers; default %(default)s')
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--head', default='centernet', help='the config is demo/<head>_digits.py; default %(default)s')
+    parser.add_argument('--folder', help='output folder; default demo_output, with --quick demo_output_quick')
+    parser.add_argument(
+        '--quick',
+        action='store_true',
+        help='a few images and one epoch: shows in a minute that everything runs, and detects little',
+    )
+    parser.add_argument('--fast', action='store_true', help='train and test with --fast')
+
+
+ADDERS = {  # the doctor has no arguments
+    'train': _add_train,
+    'test': _add_test,
+    'check-dataset': _add_check_dataset,
+    'convert': _add_convert,
+    'show-assignment': _add_show_assignment,
+    'make-digits': _add_make_digits,
+    'demo': _add_demo,
+}
