@@ -1,6 +1,6 @@
 """All that a card has to show: ``python -m benchmarks.gpu [--dry-run]`` (``make gpu``).
 
-The tests that need CUDA, the benchmark suite, and the demo with ``--fast``, each in a process of its own, so
+The tests that need CUDA, the benchmark suite, and the demo, each in a process of its own, so
 that one that fails leaves the others. Writes ``gpu_report.json`` and ``gpu_report.md`` into ``results/gpu``, and prints
 the goals.
 
@@ -114,10 +114,10 @@ def benchmarks(out: Path, dry_run: bool, deadline: float) -> tuple[dict[str, lis
 
 
 def demo(out: Path, dry_run: bool, deadline: float) -> tuple[dict[str, float], str]:
-    """AP of the demo trained with ``--fast``, and how long it took."""
+    """AP of the demo, and how long it took."""
     folder = Path(tempfile.mkdtemp(prefix='gpu_demo_'))
     start = time.monotonic()
-    call(deadline, '-m', 'mmdet_kpheads', 'demo', '--fast', '--folder', str(folder), *(['--quick'] if dry_run else []))
+    call(deadline, '-m', 'mmdet_kpheads', 'demo', '--folder', str(folder), *(['--quick'] if dry_run else []))
     seconds = time.monotonic() - start
     metrics: Counter = Counter()
     for path in folder.glob('work_dirs/*_test/*/*.json'):

@@ -158,7 +158,6 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='a few images and one epoch: shows in a minute that everything runs, and detects little',
     )
-    parser.add_argument('--fast', action='store_true', help='train and test with --fast')
 
 
 ADDERS = {  # the doctor has no arguments

@@ -101,12 +101,11 @@ def main(argv: list[str] | None = None) -> None:
 
     print(f'writing {num_train} + {num_val} images to {folder / DATA}', flush=True)
     write_digits(folder / DATA, num_train, num_val)
-    fast = ['--fast'] if args.fast else []
     short = ['--cfg-options', 'train_cfg.max_epochs=1'] if args.quick else []
-    call_subcommand('train', folder, config, '--work-dir', work_dir, *fast, *short)
+    call_subcommand('train', folder, config, '--work-dir', work_dir, '--fast', *short)
     checkpoint = (folder / work_dir / 'last_checkpoint').read_text().strip()
     test_dir, out = f'{work_dir}_test', 'predictions.pkl'
-    call_subcommand('test', folder, config, checkpoint, '--work-dir', test_dir, '--out', out, *fast)
+    call_subcommand('test', folder, config, checkpoint, '--work-dir', test_dir, '--out', out, '--fast')
     drawn = draw_predictions(mmengine.load(folder / out), folder / 'visualizations' / args.head, folder / DATA)
     metrics = read_metrics(folder / test_dir)
     ap50, ap = (metrics.get(f'coco/{name}', 0.0) for name in ('bbox_mAP_50', 'bbox_mAP'))  # absent without a detection
