@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from ..data.annotations import AnnotatedImage, AnnotationFile
-from ..data.check import fatal_problems, image_file_problems, report
+from ..data.check import all_problems, problem_list, report
 from ..data.dataset_sources import DatasetSource, dataset_sources
+from ..data.image_files import image_file_problems
 from ..data.visualization import GROUND_TRUTH_COLOR, blend, draw_boxes, read_enlarged, side_by_side
 from ..errors import InputError
 from ..functional.gaussian import draw as draw_gaussians
@@ -26,12 +27,24 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('config', help=arguments.CONFIG_HELP)
     arguments.add_common_arguments(parser)
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='train', help='default %(default)s')
-    parser.add_argument('--stride', type=int, default=4, help='pixels per heat-map cell; default %(default)s')
-    parser.add_argument('--longer-side', type=int, help='resize the longer side to this; default: no resize')
-    parser.add_argument('--read-images', action='store_true', help='open every image and compare its size')
+    parser.add_argument('--stride', type=positive, default=4, help='pixels per heat-map cell; default %(default)s')
+    parser.add_argument('--longer-side', type=positive, help='resize the longer side to this; default: no resize')
+    parser.add_argument('--skip-images', action='store_true', help='check the annotations only, open no images')
+    parser.add_argument('--limit', type=int, default=20, help='locations to list per problem, 0: all; default %(default)s')
     parser.add_argument('--show-dir', help='draw ground-truth boxes and target heat maps into this folder')
-    parser.add_argument('--number', type=int, default=8, help='images to draw; default %(default)s')
+    parser.add_argument('--number', type=positive, default=8, help='images to draw; default %(default)s')
     return parser.parse_args(argv)
+
+
+def positive(text: str) -> int:
+    """Parse a number of at least 1.
+
+    Raises:
+        ArgumentTypeError: If it is less.
+    """
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f'must be at least 1, but is {number}')
+    return number
 
 
 def target_map(image: AnnotatedImage, stride: int, longer_side: int | None) -> np.ndarray:
@@ -54,37 +67,43 @@ def target_map(image: AnnotatedImage, stride: int, longer_side: int | None) -> n
     return heatmap
 
 
-def draw(annotations: AnnotationFile, folder: Path, number: int, stride: int, longer_side: int | None) -> None:
-    """Write the first readable images as PNG files: boxes on the left, the target heat map on the right."""
+def draw(source: DatasetSource, annotations: AnnotationFile, args: argparse.Namespace) -> None:
+    """Write the first usable images as PNG files: boxes on the left, the target heat map on the right."""
+    folder = Path(args.show_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    for image in [image for image in annotations.images if image.path.is_file()][:number]:
+    images = [image for image in annotations.images if min(image.size) > 0][: args.number]
+    unusable = {problem.where for problem in image_file_problems(images, source.decoding()) if problem.fatal}
+    for image in (image for image in images if image.entry not in unusable):
         pixels, factor = read_enlarged(image.path)
         boxes = np.array(image.boxes).reshape(-1, 4) * factor
         left = draw_boxes(pixels, boxes, image.names, GROUND_TRUTH_COLOR)
-        heat = blend(pixels, target_map(image, stride, longer_side))
+        heat = blend(pixels, target_map(image, args.stride, args.longer_side))
         right = draw_boxes(heat, boxes, [''] * len(boxes), GROUND_TRUTH_COLOR)
-        cv2.imwrite(str(folder / f'{image.path.stem}.png'), side_by_side(left, right))
+        _, content = cv2.imencode('.png', side_by_side(left, right))
+        (folder / f'{image.path.stem}.png').write_bytes(content)
 
 
 def show(source: DatasetSource, args: argparse.Namespace) -> int:
     """Print the report of one dataset and return the number of its fatal errors."""
-    annotations = source.read()
-    print(report(annotations, source.classes, args.stride, args.longer_side))
-    fatal = fatal_problems(annotations, source)
-    fatal += list(image_file_problems(annotations)) if args.read_images else []
-    for error in fatal:
+    try:
+        annotations = source.read()
+    except InputError as error:
         print(f'  ERROR: {error}')
+        return 1
+    print(report(annotations, source.classes, args.stride, args.longer_side))
+    found = all_problems(annotations, source, open_images=not args.skip_images)
+    print(problem_list(found, args.limit or None))
     if args.show_dir:
-        draw(annotations, Path(args.show_dir), args.number, args.stride, args.longer_side)
+        draw(source, annotations, args)
         print(f'  visualizations are in {args.show_dir}')
-    return len(fatal)
+    return sum(problem.fatal for problem in found)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Check the dataset. The exit code is 1 if it cannot be used for training, else 0.
 
     Raises:
-        InputError: If the config has no COCO or VOC dataset, or one of its files cannot be read.
+        InputError: If the config has no COCO or VOC dataset.
     """
     args = parse_arguments(argv)
     cfg = arguments.load_config(args)
