@@ -49,8 +49,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return run(command, rest)
     except InputError as error:
-        print(f'error: {error}', file=sys.stderr)
+        print(f'error: {one_line(error)}', file=sys.stderr)
         return EXIT_INPUT_ERROR
+
+
+def one_line(error: InputError) -> str:
+    """The message; an error in a data-loading process arrives as the text of a traceback that ends in it."""
+    return str(error).rpartition(f'{InputError.__module__}.{InputError.__qualname__}: ')[2].strip()
 
 
 def run(command: str, argv: list[str]) -> int:

@@ -77,7 +77,7 @@ def voc(data):
 
 
 def common():
-    return dict(metainfo=dict(classes=CLASSES), pipeline=PIPELINE, filter_cfg=FILTER)
+    return dict(metainfo=dict(classes=CLASSES), pipeline=PIPELINE, filter_cfg=FILTER, serialize_data=False)
 
 
 def findings(cfg, open_images=True):
