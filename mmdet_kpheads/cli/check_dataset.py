@@ -30,7 +30,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--stride', type=positive, default=4, help='pixels per heat-map cell; default %(default)s')
     parser.add_argument('--longer-side', type=positive, help='resize the longer side to this; default: no resize')
     parser.add_argument('--skip-images', action='store_true', help='check the annotations only, open no images')
-    parser.add_argument('--limit', type=int, default=20, help='locations to list per problem, 0: all; default %(default)s')
+    parser.add_argument(
+        '--limit', type=int, default=20, help='locations to list per problem, 0: all; default %(default)s'
+    )
     parser.add_argument('--show-dir', help='draw ground-truth boxes and target heat maps into this folder')
     parser.add_argument('--number', type=positive, default=8, help='images to draw; default %(default)s')
     return parser.parse_args(argv)
@@ -80,7 +82,7 @@ def draw(source: DatasetSource, annotations: AnnotationFile, args: argparse.Name
         heat = blend(pixels, target_map(image, args.stride, args.longer_side))
         right = draw_boxes(heat, boxes, [''] * len(boxes), GROUND_TRUTH_COLOR)
         _, content = cv2.imencode('.png', side_by_side(left, right))
-        (folder / f'{image.path.stem}.png').write_bytes(content)
+        (folder / f'{image.path.stem}.png').write_bytes(content.tobytes())
 
 
 def show(source: DatasetSource, args: argparse.Namespace) -> int:

@@ -1,7 +1,7 @@
 """The only folder that depends on versions: stack check, fallback for mmcv's ops, checkpoints, base configs.
 
-``prepare`` runs on ``import mmdet_kpheads`` and changes nothing in mmengine. ``install`` changes mmengine and mmcv. The commands
-and ``python -m mmdet_kpheads.run`` call it; other scripts call it themselves if they want it.
+``prepare`` runs on ``import mmdet_kpheads`` and changes nothing in mmengine. ``install`` changes mmengine and mmcv. The
+commands and ``python -m mmdet_kpheads.run`` call it; other scripts call it themselves if they want it.
 """
 
 from . import environments, mmcv_ext, stack

@@ -1,7 +1,7 @@
 """Ground truth as written in COCO and VOC files, before any filter of a dataset class.
 
-A reader goes on after an error, so that one run names every error. An error is fatal if the dataset class of mmdet would
-stop at it or would train something else than the file says.
+A reader goes on after an error, so that one run names every error. An error is fatal if the dataset class of mmdet
+stops at it, or trains on something else than the file says.
 Boxes are [x1, y1, x2, y2] in pixels of the image file.
 """
 
@@ -9,7 +9,7 @@ import json
 import math
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ MAX_SIDE_PX = 2**20  # OpenCV decodes no longer side
 MAX_IMAGE_BYTES = 2**31 - 1  # OpenCV decodes no longer buffer
 PROGRESS_DELAY_S = 1
 
-Rules = Mapping[str, tuple[Callable[[Any], bool], str]]  # by key: a test of the value, and what passes it
+Rules = dict[str, tuple[Callable[[Any], bool], str]]  # by key: a test of the value, and what passes it
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class AnnotatedImage:
 
 @dataclass
 class AnnotationFile:
-    """A COCO file or a VOC image list: its classes (COCO: declared, VOC: used), its images and what is wrong with it."""
+    """A COCO file or a VOC image list: the classes it declares (COCO) or uses (VOC), its images and its errors."""
 
     path: Path
     classes: tuple[str, ...]

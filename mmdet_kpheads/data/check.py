@@ -147,8 +147,8 @@ def problems(annotations: AnnotationFile, classes: tuple[str, ...]) -> Iterator[
             yield Problem(kind, image.entry, shown(image.path), fatal=False)
         for index, (box, name) in enumerate(zip(image.boxes, image.names, strict=True)):
             where, value = image.object_name(index), f'{shown(name)} {[round(number, 1) for number in box]}'
-            if min(image.size) > 0 and (kind := box_problem(box, image.size)):
-                yield Problem(kind, where, value, fatal=False)
+            if min(image.size) > 0 and (of_box := box_problem(box, image.size)):
+                yield Problem(of_box, where, value, fatal=False)
             if name not in classes:
                 yield Problem('class is not in the config', where, value, fatal=False)
 

@@ -36,7 +36,9 @@ class DatasetSource:
         prefix = self.cfg.get('data_prefix') or {}
         key = 'sub_data_root' if self.is_voc else 'img'
         if key not in prefix:
-            raise InputError(f'data_prefix of the dataset of {annotation_path} has no {key!r}: set it, if only to an empty text')
+            raise InputError(
+                f'data_prefix of the dataset of {annotation_path} has no {key!r}: set it, if only to an empty text'
+            )
         folder = self.path(prefix[key])
         if not self.is_voc:
             return read_coco(annotation_path, folder)

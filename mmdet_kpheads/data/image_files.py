@@ -32,8 +32,11 @@ class Decoding(NamedTuple):
     backend: str = 'cv2'
 
 
-def image_file_problems(images: Sequence[AnnotatedImage], decoding: Decoding = Decoding()) -> Iterator[Problem]:
-    """Open every image in parallel and report those that are broken, of another size than annotated, or mirrored.
+DEFAULT_DECODING = Decoding()
+
+
+def image_file_problems(images: Sequence[AnnotatedImage], decoding: Decoding = DEFAULT_DECODING) -> Iterator[Problem]:
+    """Open every image in parallel and report those that are broken, turned, or of another size than annotated.
 
     A decoder that crashes ends its process only: the images of its batch are then opened one process each.
 
@@ -87,7 +90,7 @@ def file_problem(image: AnnotatedImage, decoding: Decoding) -> Problem | None:
     return None
 
 
-def decode(content: bytes, decoding: Decoding = Decoding()) -> np.ndarray:
+def decode(content: bytes, decoding: Decoding = DEFAULT_DECODING) -> np.ndarray:
     """Decode an image as ``LoadImageFromFile`` does.
 
     Raises:

@@ -115,10 +115,12 @@ class GridPyramid(NamedTuple):
             ValueError: If a level does not.
         """
         for size, stride in zip(self.sizes, self.strides, strict=True):
-            if any(abs(cells - side / stride) > MAX_MISSING_CELLS for cells, side in zip(size, input_size, strict=True)):
+            if any(
+                abs(cells - side / stride) > MAX_MISSING_CELLS for cells, side in zip(size, input_size, strict=True)
+            ):
                 raise ValueError(
                     f'strides {self.strides} do not fit the feature maps: a map of {size} cells over an input of '
-                    f'{tuple(input_size)} pixels has not stride {stride}; set the strides of the head to those of the neck'
+                    f'{tuple(input_size)} pixels has not stride {stride}; the head needs the strides of the neck'
                 )
 
     @property

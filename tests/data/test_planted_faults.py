@@ -10,6 +10,7 @@ import shutil
 import struct
 import zlib
 from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -73,7 +74,10 @@ def coco(data):
 
 def voc(data):
     root = str(data.root / VOC_FOLDER)
-    return dict(type='XMLDataset', data_root=root, ann_file='ImageSets/Main/train.txt', data_prefix=dict(sub_data_root='')) | common()
+    return (
+        dict(type='XMLDataset', data_root=root, ann_file='ImageSets/Main/train.txt', data_prefix=dict(sub_data_root=''))
+        | common()
+    )
 
 
 def common():
@@ -213,7 +217,11 @@ IN_JSON = {
     'annotation of no image': (annotation(image_id={}), r'needs image_id.*annotation 3: \{\}', FATAL),
     'annotation of an unknown category': (annotation(category_id=77), r'needs category_id.*annotation 3: 77', FATAL),
     'category id is a NaN': (added('categories', {'id': NAN}), r'category needs an id.*categories\[10\]: ', FATAL),
-    'category name is used twice': (added('categories', {'id': 11, 'name': 'one'}), r"used twice: .*train\.json: \('one'\)", FATAL),
+    'category name is used twice': (
+        added('categories', {'id': 11, 'name': 'one'}),
+        r"used twice: .*train\.json: \('one'\)",
+        FATAL,
+    ),
     'category id is used twice': (added('categories', {'id': 1, 'name': 'x'}), r'used twice: .*category 1', FATAL),
     'category is nameless': (added('categories', {'id': 11, 'name': None}), r'needs name.*category 11: None', FATAL),
     'category has no name': (added('categories', {'id': 11}), r'needs name.*category 11: it has none', FATAL),
@@ -277,8 +285,14 @@ def huge(path):
 
 def png_of(width, height):
     """The smallest PNG that claims a size."""
-    parts = ((b'IHDR', struct.pack('>2I5B', width, height, 8, 2, 0, 0, 0)), (b'IDAT', zlib.compress(b'')), (b'IEND', b''))
-    chunks = [struct.pack('>I', len(part)) + kind + part + struct.pack('>I', zlib.crc32(kind + part)) for kind, part in parts]
+    parts = (
+        (b'IHDR', struct.pack('>2I5B', width, height, 8, 2, 0, 0, 0)),
+        (b'IDAT', zlib.compress(b'')),
+        (b'IEND', b''),
+    )
+    chunks = [
+        struct.pack('>I', len(part)) + kind + part + struct.pack('>I', zlib.crc32(kind + part)) for kind, part in parts
+    ]
     return b'\x89PNG\r\n\x1a\n' + b''.join(chunks)
 
 
@@ -303,7 +317,7 @@ def listed_too(name):
 
 
 HANGS = True
-FILES = {
+FILES: dict[str, Any] = {
     'JSON is truncated': (coco, rewrite('json', cut), r'broken JSON in .*train\.json, line 1, column \d+', FATAL),
     'JSON is empty': (coco, rewrite('json', bytes_of(b'')), r'broken JSON in .*train\.json, line 1', FATAL),
     'JSON has a BOM': (coco, rewrite('json', prefixed(b'\xef\xbb\xbf')), r'train\.json, line 1.*BOM', FATAL),
@@ -338,7 +352,12 @@ FILES = {
     ),
     'XML is not UTF-8': (voc, rewrite('xml', bytes_of(b'<a>\xe9</a>')), r'line 2: broken XML in .*00001\.xml', FATAL),
     'XML has no size': (voc, rewrite('xml', replaced('<size>.*</size>', '')), r'without a size: .*00001\.xml', WARNING),
-    'XML has no width': (voc, rewrite('xml', replaced('<width>96</width>', '')), r'00001\.xml: <width> .*missing', FATAL),
+    'XML has no width': (
+        voc,
+        rewrite('xml', replaced('<width>96</width>', '')),
+        r'00001\.xml: <width> .*missing',
+        FATAL,
+    ),
     'width is a word': (voc, rewrite('xml', replaced('<width>96', '<width>96px')), r"<width> .*'96px'", FATAL),
     'width has decimals': (voc, rewrite('xml', replaced('<width>96', '<width>96.0')), r"<width> .*'96\.0'", FATAL),
     'width is absurd': (voc, rewrite('xml', replaced('<width>96', '<width>999999999')), r'<width> .*99', FATAL),
@@ -348,7 +367,12 @@ FILES = {
         r'object cannot be used: .*00001\.xml, object 1: <xmax> .*missing',
         FATAL,
     ),
-    'corner is empty': (voc, rewrite('xml', replaced('<xmax>.*?</xmax>', '<xmax/>')), r"object 1: <xmax> .*is ''", FATAL),
+    'corner is empty': (
+        voc,
+        rewrite('xml', replaced('<xmax>.*?</xmax>', '<xmax/>')),
+        r"object 1: <xmax> .*is ''",
+        FATAL,
+    ),
     'corner is NaN': (voc, rewrite('xml', replaced('<xmin>', '<xmin>nan</xmin><xmin>')), r"object 1: .*'nan'", FATAL),
     'corner is infinite': (voc, rewrite('xml', replaced('<ymin>', '<ymin>1e999</ymin><ymin>')), r"'1e999'", FATAL),
     'corner is absurd': (voc, rewrite('xml', replaced('<ymin>', '<ymin>1e30</ymin><ymin>')), r"'1e30'", FATAL),
@@ -421,7 +445,7 @@ def rename_all(new):
 
 
 def latin1(path):
-    text = path.read_text().replace('<filename>', '<source>caf\xe9</source><filename>')
+    text = path.read_text().replace('<filename>', '<source>ol\xe9</source><filename>')
     path.write_bytes(b'<?xml version="1.0" encoding="ISO-8859-1"?>' + text.encode('latin-1'))
 
 
@@ -431,7 +455,7 @@ VALID = {
     '16 bits': (coco, saved('.png', lambda pixels: pixels.astype(np.uint16) * 257)),
     'upper-case extension': (coco, saved('.JPG', lambda pixels: pixels)),
     'name with a space': (voc, rename_all('train 1')),
-    'name that is not ASCII': (voc, rename_all('caf\xe9')),
+    'name that is not ASCII': (voc, rename_all('ol\xe9')),
     'Latin-1 XML': (voc, rewrite('xml', latin1)),
     'other extension in filename': (voc, rewrite('xml', replaced(r'1\.jpg', '1.JPEG'))),
     'XML with a BOM': (voc, rewrite('xml', prefixed(b'\xef\xbb\xbf'))),

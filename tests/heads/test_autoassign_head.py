@@ -59,7 +59,7 @@ def flat(maps):
 def test_strides_that_do_not_fit_the_maps_are_refused():
     maps = maps_of(build(strides=(8, 16, 32)), 1)
     with pytest.raises(ValueError, match=r'strides \(4, 8, 16\) do not fit .* \(16, 16\) cells .* has not stride 4'):
-        losses_of(build(strides=(4, 8, 16)), well_formed(1, CLASSES)[0], maps=maps)
+        losses_of(build(strides=(4, 8, 16)), well_formed(2, CLASSES, SIZE), maps=maps)
 
 
 @pytest.mark.parametrize('force_topk', [False, True])

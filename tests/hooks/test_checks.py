@@ -112,7 +112,7 @@ def test_branches_of_semi_supervised_training_are_checked():
     branches = {'sup': [valid], 'unsup_teacher': [DetDataSample()], 'unsup_student': [valid, None]}
     ground_truth_hook().before_train_iter(None, 0, {'inputs': {}, 'data_samples': branches})
     branches['unsup_student'].append(invalid)
-    with pytest.raises(InputError, match='label 3 >= num_classes 3 in Head, image b.jpg'):
+    with pytest.raises(InputError, match=r'label 3 >= num_classes 3 in Head, image b\.jpg'):
         ground_truth_hook().before_train_iter(None, 0, {'inputs': {}, 'data_samples': branches})
 
 
