@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import torch
 
-from ..data.annotations import AnnotatedImage, AnnotationFile
+from ..data.annotations import AnnotatedImage
 from ..data.check import all_problems, problem_list, report
 from ..data.dataset_sources import DatasetSource, dataset_sources
 from ..data.image_files import image_file_problems
@@ -69,11 +69,10 @@ def target_map(image: AnnotatedImage, stride: int, longer_side: int | None) -> n
     return heatmap
 
 
-def draw(source: DatasetSource, annotations: AnnotationFile, args: argparse.Namespace) -> None:
-    """Write the first usable images as PNG files: boxes on the left, the target heat map on the right."""
+def draw(source: DatasetSource, images: list[AnnotatedImage], args: argparse.Namespace) -> None:
+    """Write images that can be read as PNG files: boxes on the left, the target heat map on the right."""
     folder = Path(args.show_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    images = [image for image in annotations.images if min(image.size) > 0][: args.number]
     unusable = {problem.where for problem in image_file_problems(images, source.decoding()) if problem.fatal}
     for image in (image for image in images if image.entry not in unusable):
         pixels, factor = read_enlarged(image.path)
@@ -96,7 +95,9 @@ def show(source: DatasetSource, args: argparse.Namespace) -> int:
     found = all_problems(annotations, source, open_images=not args.skip_images)
     print(problem_list(found, args.limit or None))
     if args.show_dir:
-        draw(source, annotations, args)
+        broken = {problem.where for problem in found if problem.fatal}
+        usable = [image for image in annotations.images if min(image.size) > 0 and image.entry not in broken]
+        draw(source, usable[: args.number], args)
         print(f'  visualizations are in {args.show_dir}')
     return sum(problem.fatal for problem in found)
 
