@@ -1,6 +1,11 @@
 """Errors that a user can fix."""
 
+from pathlib import PurePath
+from reprlib import Repr
 from typing import Any
+
+SHORTENED = Repr()
+SHORTENED.maxstring = SHORTENED.maxother = 250
 
 
 class InputError(ValueError):
@@ -11,3 +16,9 @@ def listed(names: Any, limit: int = 12) -> str:
     """Write names as a tuple, cut after ``limit``."""
     shown = ', '.join(repr(name) for name in list(names)[:limit])
     return f'({shown}{", ..." if len(names) > limit else ""})'
+
+
+def shown(value: Any) -> str:
+    """Write a value or path from a file on one line: unprintable characters escaped, long and deep values shortened."""
+    text = str(value)[: SHORTENED.maxstring + 1] if isinstance(value, PurePath) else ''
+    return text if text.isprintable() and 0 < len(text) <= SHORTENED.maxstring else SHORTENED.repr(text or value)

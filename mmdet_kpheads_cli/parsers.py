@@ -64,6 +64,13 @@ def _key_and_value(text: str) -> str:
     return text
 
 
+def _positive(text: str) -> int:
+    """Parse a number of at least 1."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f'must be at least 1, but is {number}')
+    return number
+
+
 def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help=CONFIG_HELP)
     add_common_arguments(parser)
@@ -118,11 +125,14 @@ def _add_check_dataset(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help=CONFIG_HELP)
     add_common_arguments(parser)
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='train', help='default %(default)s')
-    parser.add_argument('--stride', type=int, default=4, help='pixels per heat-map cell; default %(default)s')
-    parser.add_argument('--longer-side', type=int, help='resize the longer side to this; default: no resize')
-    parser.add_argument('--read-images', action='store_true', help='open every image and compare its size')
+    parser.add_argument('--stride', type=_positive, default=4, help='pixels per heat-map cell; default %(default)s')
+    parser.add_argument('--longer-side', type=_positive, help='resize the longer side to this; default: no resize')
+    parser.add_argument('--skip-images', action='store_true', help='check the annotations only, open no images')
+    parser.add_argument(
+        '--limit', type=int, default=20, help='locations to list per problem, 0: all; default %(default)s'
+    )
     parser.add_argument('--show-dir', help='draw ground-truth boxes and target heat maps into this folder')
-    parser.add_argument('--number', type=int, default=8, help='images to draw; default %(default)s')
+    parser.add_argument('--number', type=_positive, default=8, help='images to draw; default %(default)s')
 
 
 def _add_convert(parser: argparse.ArgumentParser) -> None:

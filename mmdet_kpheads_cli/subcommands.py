@@ -67,9 +67,14 @@ def run(command: str, argv: list[str]) -> int:
     try:
         code: int | None = module.main(argv)
     except InputError as error:
-        print(f'error: {error}', file=sys.stderr)
+        print(f'error: {one_line(error)}', file=sys.stderr)
         return EXIT_INPUT_ERROR
     return code or 0
+
+
+def one_line(error: Exception) -> str:
+    """The message; an error in a data-loading process arrives as the text of a traceback that ends in it."""
+    return str(error).rpartition(f'{type(error).__module__}.{type(error).__qualname__}: ')[2].strip()
 
 
 def overview() -> str:

@@ -10,9 +10,10 @@ import torch
 
 from mmdet_kpheads_cli.parsers import parse
 
-from ..data.annotations import AnnotatedImage, AnnotationFile
-from ..data.check import fatal_problems, image_file_problems, report
+from ..data.annotations import AnnotatedImage
+from ..data.check import all_problems, problem_list, report
 from ..data.dataset_sources import DatasetSource, dataset_sources
+from ..data.image_files import image_file_problems
 from ..data.visualization import GROUND_TRUTH_COLOR, blend, draw_boxes, read_enlarged, side_by_side
 from ..errors import InputError
 from ..functional.gaussian import draw as draw_gaussians
@@ -41,37 +42,44 @@ def target_map(image: AnnotatedImage, stride: int, longer_side: int | None) -> n
     return heatmap
 
 
-def draw(annotations: AnnotationFile, folder: Path, number: int, stride: int, longer_side: int | None) -> None:
-    """Write the first readable images as PNG files: boxes on the left, the target heat map on the right."""
+def draw(source: DatasetSource, images: list[AnnotatedImage], args: argparse.Namespace) -> None:
+    """Write images that can be read as PNG files: boxes on the left, the target heat map on the right."""
+    folder = Path(args.show_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    for image in [image for image in annotations.images if image.path.is_file()][:number]:
+    unusable = {problem.where for problem in image_file_problems(images, source.decoding()) if problem.fatal}
+    for image in (image for image in images if image.entry not in unusable):
         pixels, factor = read_enlarged(image.path)
         boxes = np.array(image.boxes).reshape(-1, 4) * factor
         left = draw_boxes(pixels, boxes, image.names, GROUND_TRUTH_COLOR)
-        heat = blend(pixels, target_map(image, stride, longer_side))
+        heat = blend(pixels, target_map(image, args.stride, args.longer_side))
         right = draw_boxes(heat, boxes, [''] * len(boxes), GROUND_TRUTH_COLOR)
-        cv2.imwrite(str(folder / f'{image.path.stem}.png'), side_by_side(left, right))
+        _, content = cv2.imencode('.png', side_by_side(left, right))
+        (folder / f'{image.path.stem}.png').write_bytes(content.tobytes())
 
 
 def show(source: DatasetSource, args: argparse.Namespace) -> int:
     """Print the report of one dataset and return the number of its fatal errors."""
-    annotations = source.read()
-    print(report(annotations, source.classes, args.stride, args.longer_side))
-    fatal = fatal_problems(annotations, source)
-    fatal += list(image_file_problems(annotations)) if args.read_images else []
-    for error in fatal:
+    try:
+        annotations = source.read()
+    except InputError as error:
         print(f'  ERROR: {error}')
+        return 1
+    print(report(annotations, source.classes, args.stride, args.longer_side))
+    found = all_problems(annotations, source, open_images=not args.skip_images)
+    print(problem_list(found, args.limit or None))
     if args.show_dir:
-        draw(annotations, Path(args.show_dir), args.number, args.stride, args.longer_side)
+        broken = {problem.where for problem in found if problem.fatal}
+        usable = [image for image in annotations.images if min(image.size) > 0 and image.entry not in broken]
+        draw(source, usable[: args.number], args)
         print(f'  visualizations are in {args.show_dir}')
-    return len(fatal)
+    return sum(problem.fatal for problem in found)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Check the dataset. The exit code is 1 if it cannot be used for training, else 0.
 
     Raises:
-        InputError: If the config has no COCO or VOC dataset, or one of its files cannot be read.
+        InputError: If the config has no COCO or VOC dataset.
     """
     args = parse('check-dataset', argv)
     cfg = arguments.load_config(args)

@@ -1,7 +1,7 @@
 """The only folder that depends on versions: stack check, fallback for mmcv's ops, checkpoints, base configs.
 
-``prepare`` runs on ``import mmdet_kpheads`` and changes nothing in mmengine. ``install`` changes mmengine. The commands
-and ``python -m mmdet_kpheads.run`` call it; other scripts call it themselves if they want it.
+``prepare`` runs on ``import mmdet_kpheads`` and changes nothing in mmengine. ``install`` changes mmengine and mmcv. The
+commands and ``python -m mmdet_kpheads.run`` call it; other scripts call it themselves if they want it.
 """
 
 from . import environments, lazy_imports, mmcv_ext, stack
@@ -26,12 +26,13 @@ def prepare() -> None:
 
 
 def install() -> None:
-    """Change three things in mmengine for the rest of the process. Safe to repeat.
+    """Change three things in mmengine and one in mmcv for the rest of the process. Safe to repeat.
 
     - Checkpoints are always read as data (``weights_only=True``). A file that asks for more raises ``InputError``.
     - Configs find bases of this package, ``_base_ = 'mmdet_kpheads::...'``, and ``mmdet::...`` without
       ``pkg_resources``.
     - Distributed processes on a machine without a GPU use the gloo backend.
+    - An image that cannot be loaded is an ``InputError`` with its path.
 
     Raises:
         ImportError: As ``prepare``.
@@ -42,9 +43,9 @@ def install() -> None:
         >>> cfg = Config.fromfile('my_config.py')  # doctest: +SKIP
     """
     prepare()
-    from . import checkpoint_loading, config_bases, cpu_processes  # they import mmengine
+    from . import checkpoint_loading, config_bases, cpu_processes, image_loading  # they import mmengine
 
-    for module in (checkpoint_loading, config_bases, cpu_processes):
+    for module in (checkpoint_loading, config_bases, cpu_processes, image_loading):
         module.install()
 
 

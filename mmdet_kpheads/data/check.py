@@ -6,14 +6,14 @@ Boxes are [x1, y1, x2, y2] in pixels.
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-import cv2
-
-from ..errors import InputError, listed
-from .annotations import AnnotatedImage, AnnotationFile
+from ..errors import InputError, listed, shown
+from .annotations import AnnotatedImage, AnnotationFile, Problem
 from .dataset_sources import DatasetSource, dataset_sources
+from .image_files import image_file_problems
 
 MIN_BOX_SIDE_PX = 1  # CocoDataset drops narrower boxes
 BEYOND_IMAGE = 'box extends beyond the image'
@@ -35,50 +35,85 @@ def require_readable(cfg: Mapping[str, Any]) -> list[AnnotationFile]:
     for source in dataset_sources(cfg):
         annotations = source.read()
         if found := fatal_problems(annotations, source):
-            raise InputError(found[0])
+            more = f' (and {len(found) - 1} more errors: mmdet-kpheads check-dataset lists them)' if found[1:] else ''
+            raise InputError(f'{found[0]}{more}')
         files.append(annotations)
     return files
 
 
-def fatal_problems(annotations: AnnotationFile, source: DatasetSource) -> list[str]:
-    """List the problems that make a dataset unusable: no objects, unknown class names, missing images."""
-    found = (no_objects(annotations), unknown_classes(annotations, source), missing_images(annotations))
-    return [problem for problem in found if problem]
+def fatal_problems(annotations: AnnotationFile, source: DatasetSource) -> list[Problem]:
+    """List the problems that make a dataset unusable: broken entries, missing images, unknown classes, no objects."""
+    found = [problem for problem in annotations.problems if problem.fatal]
+    found += [*missing_images(annotations), *class_problems(annotations, source)]
+    return found or no_objects(annotations)  # with other errors, objects may be missing because of them
 
 
-def no_objects(annotations: AnnotationFile) -> str | None:
-    """Report a dataset without images or without objects."""
+def all_problems(annotations: AnnotationFile, source: DatasetSource, open_images: bool = True) -> list[Problem]:
+    """List the fatal problems, those of the image files if these are opened, and those that degrade a training."""
+    found = fatal_problems(annotations, source)
+    if open_images:
+        known = {problem.where for problem in found}
+        images = [image for image in annotations.images if image.entry not in known]
+        found += image_file_problems(images, source.decoding())
+    return [*found, *problems(annotations, source.classes)]
+
+
+def no_objects(annotations: AnnotationFile) -> list[Problem]:
+    """Report a dataset without images, or without an object to train."""
     if not annotations.images:
-        return f'{annotations.path} is empty: it lists no images'
-    if not any(image.boxes for image in annotations.images):
-        return f'{annotations.path} is empty: its {len(annotations.images)} images have no annotations'
-    return None
+        value = 'it lists no images'
+    elif not any(image.boxes for image in annotations.images):
+        value = f'its {len(annotations.images)} images have no annotations'
+    elif all(all(image.ignored) for image in annotations.images):
+        value = 'all its objects are crowds or difficult'
+    else:
+        return []
+    return [Problem('dataset is empty', shown(annotations.path), value)]
 
 
-def unknown_classes(annotations: AnnotationFile, source: DatasetSource) -> str | None:
-    """Report classes of the config that the annotations do not have.
+def class_problems(annotations: AnnotationFile, source: DatasetSource) -> Iterator[Problem]:
+    """Report classes of the config that the annotations do not have, or have twice.
 
     A COCO file must declare each class. VOC declares no classes, so one object of one class is enough.
     """
-    unknown = [name for name in source.classes if name not in annotations.classes]
-    if not unknown or (source.is_voc and len(unknown) < len(source.classes)):
-        return None
-    return (
-        f'class names differ: the config has {listed(source.classes)}, '
-        f'{annotations.path} has {listed(annotations.classes)}; not found there: {listed(unknown)}'
-    )
+    path, counts = shown(annotations.path), Counter(annotations.classes)
+    if twice := [name for name in source.classes if counts[name] > 1]:
+        yield Problem('name of category is used twice', path, listed(twice))
+    unknown = [name for name in source.classes if not counts[name]]
+    if unknown and not (source.is_voc and len(unknown) < len(source.classes)):
+        value = f'the config has {listed(source.classes)}, the file {listed(counts)}'
+        yield Problem('class names differ', path, f'{value}; not found there: {listed(unknown)}')
 
 
-def missing_images(annotations: AnnotationFile) -> str | None:
-    """Report the first missing image; lists folders instead of opening files."""
-    paths = [image.path for image in annotations.images]
-    present = {folder: set(os.listdir(folder)) for folder in {path.parent for path in paths} if folder.is_dir()}
-    missing = [path for path in paths if path.name not in present.get(path.parent, ())]
-    if not missing:
-        return None
-    if missing[0].parent not in present:
-        return f'image folder not found: {missing[0].parent} (for {annotations.path})'
-    return f'image not found: {missing[0]} ({len(missing)} of the {len(paths)} images in {annotations.path})'
+def missing_images(annotations: AnnotationFile) -> Iterator[Problem]:
+    """Report images that are missing or empty; lists folders instead of opening files."""
+    by_folder: dict[Path, list[AnnotatedImage]] = {}
+    for image in annotations.images:
+        by_folder.setdefault(image.path.parent, []).append(image)
+    for folder, images in by_folder.items():
+        try:
+            with os.scandir(folder) as entries:
+                present = {entry.name: entry for entry in entries}
+        except (OSError, ValueError):
+            yield Problem('image folder not found', images[0].entry, shown(folder))
+            continue
+        yield from _missing_of(images, present)
+
+
+def _missing_of(images: list[AnnotatedImage], present: Mapping[str, os.DirEntry]) -> Iterator[Problem]:
+    by_stem: dict[str, list[str]] = {}
+    for name in present:
+        by_stem.setdefault(Path(name).stem, []).append(name)
+    for image in images:
+        entry, where, path = present.get(image.path.name), image.entry, shown(image.path)
+        if entry is None:
+            near = by_stem.get(image.path.stem)  # the dataset opens the path as written, VOC always name.jpg
+            hint = f'; the folder has {listed(near)}: rename it or convert it' if near else ''
+            yield Problem('image not found', where, path + hint)
+        elif not entry.is_file():
+            yield Problem('image is not a regular file', where, path)
+        elif not entry.stat().st_size:
+            yield Problem('image file is empty', where, path)
 
 
 def box_problem(box: list[float], size: tuple[int, int]) -> str | None:
@@ -99,28 +134,35 @@ def box_problem(box: list[float], size: tuple[int, int]) -> str | None:
     return None
 
 
-def problems(annotations: AnnotationFile, classes: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+def problems(annotations: AnnotationFile, classes: tuple[str, ...]) -> Iterator[Problem]:
     """Find the problems that degrade a training, in the order of the images.
 
     Args:
         annotations: Annotations of a dataset.
         classes: Class names of the config.
-
-    Yields:
-        Kind and location of each problem.
     """
+    yield from (problem for problem in annotations.problems if not problem.fatal)
     for image in annotations.images:
-        if not image.boxes:
-            yield 'image without objects', image.path.name
-        if min(image.size) <= 0:
-            yield 'image without a size', image.path.name
-            continue
-        for box, name in zip(image.boxes, image.names, strict=True):
-            where = f'{image.path.name}: {name} {[round(value, 1) for value in box]}'
-            if problem := box_problem(box, image.size):
-                yield problem, where
+        for kind in image_problems(image):
+            yield Problem(kind, image.entry, shown(image.path), fatal=False)
+        for index, (box, name) in enumerate(zip(image.boxes, image.names, strict=True)):
+            where, value = image.object_name(index), f'{shown(name)} {[round(number, 1) for number in box]}'
+            if min(image.size) > 0 and (of_box := box_problem(box, image.size)):
+                yield Problem(of_box, where, value, fatal=False)
             if name not in classes:
-                yield 'class is not in the config', where
+                yield Problem('class is not in the config', where, value, fatal=False)
+
+
+def image_problems(image: AnnotatedImage) -> Iterator[str]:
+    """Report what is wrong with an image as a whole."""
+    if not image.boxes:
+        yield 'image without objects'
+    elif all(image.ignored):
+        yield 'image with only crowds or difficult objects'
+    if min(image.size) <= 0:
+        yield 'image without a size'
+    if not str(image.path).isprintable():
+        yield 'path has characters that cannot be printed'
 
 
 def count_shared_cells(image: AnnotatedImage, stride: int, longer_side: int | None = None) -> int:
@@ -149,7 +191,7 @@ def class_counts(annotations: AnnotationFile, classes: tuple[str, ...]) -> dict[
 def report(
     annotations: AnnotationFile, classes: tuple[str, ...], stride: int = 4, longer_side: int | None = None
 ) -> str:
-    """Summarize a dataset as text: counts, each kind of problem with an example, and shared cells.
+    """Summarize a dataset as text: counts, and shared cells.
 
     Args:
         annotations: Annotations of the dataset.
@@ -158,26 +200,31 @@ def report(
         longer_side: See :func:`count_shared_cells`.
     """
     objects = sum(len(image.boxes) for image in annotations.images)
-    lines = [f'{annotations.path}: {len(annotations.images)} images, {objects} objects']
+    lines = [f'{shown(annotations.path)}: {len(annotations.images)} images, {objects} objects']
     lines += [
-        f'  {name}: {count}{"" if name in classes else " (not in the config)"}'
+        f'  {name if name.isprintable() else shown(name)}: {count}{"" if name in classes else " (not in the config)"}'
         for name, count in class_counts(annotations, classes).items()
     ]
-    found = list(problems(annotations, classes))
-    examples = dict(reversed(found))  # the first of each kind
-    counts = Counter(kind for kind, _ in found)
-    lines += [f'  {count} x {kind}, for example {examples[kind]}' for kind, count in counts.items()]
     shared = sum(count_shared_cells(image, stride, longer_side) for image in annotations.images)
     rate = 100 * shared / max(objects, 1)
     lines.append(f'  {shared} objects ({rate:.2f}%) share class and center cell at stride {stride}')
     return '\n'.join(lines)
 
 
-def image_file_problems(annotations: AnnotationFile) -> Iterator[str]:
-    """Read every image and report those that are broken or whose size differs from the annotation."""
-    for image in annotations.images:
-        pixels = cv2.imread(str(image.path))
-        if pixels is None:
-            yield f'{image.path} cannot be read as an image'
-        elif (pixels.shape[1], pixels.shape[0]) != tuple(image.size):
-            yield f'{image.path} is {pixels.shape[1]} x {pixels.shape[0]}, but annotated as {image.size}'
+def problem_list(found: Iterable[Problem], limit: int | None) -> str:
+    """List problems by kind, those that stop a training first.
+
+    Args:
+        found: The problems.
+        limit: Locations per kind; None for all.
+    """
+    kinds: dict[tuple[bool, str], list[Problem]] = {}
+    for problem in found:
+        kinds.setdefault((not problem.fatal, problem.kind), []).append(problem)
+    lines = []
+    for (degrades, kind), alike in sorted(kinds.items(), key=lambda item: item[0][0]):
+        lines.append(f'  {"warning" if degrades else "ERROR"}: {kind} ({len(alike)})')
+        lines += [f'    {problem.location}' for problem in alike[:limit]]
+        if limit is not None and len(alike) > limit:
+            lines.append(f'    ... and {len(alike) - limit} more')
+    return '\n'.join(lines) or '  no problems found'

@@ -11,6 +11,7 @@ from mmengine import list_from_file
 
 from ..errors import InputError
 from .annotations import AnnotationFile, read_coco, read_voc
+from .image_files import Decoding
 
 
 @dataclass
@@ -29,15 +30,30 @@ class DatasetSource:
         """Read the annotations.
 
         Raises:
-            InputError: If a file is missing or broken.
+            InputError: If a file is missing or broken, or the config does not say where the images are.
         """
         annotation_path = self.path(self.cfg.get('ann_file'))
         prefix = self.cfg.get('data_prefix') or {}
+        key = 'sub_data_root' if self.is_voc else 'img'
+        if key not in prefix:
+            raise InputError(
+                f'data_prefix of the dataset of {annotation_path} has no {key!r}: set it, if only to an empty text'
+            )
+        folder = self.path(prefix[key])
         if not self.is_voc:
-            return read_coco(annotation_path, self.path(prefix.get('img')))
-        folder = self.path(prefix.get('sub_data_root'))
+            return read_coco(annotation_path, folder)
         images = folder / self.cfg.get('img_subdir', 'JPEGImages')
         return read_voc(annotation_path, images, folder / self.cfg.get('ann_subdir', 'Annotations'))
+
+    def decoding(self) -> Decoding:
+        """How the pipeline decodes images."""
+        for transform in self.cfg.get('pipeline') or ():
+            if str(transform.get('type')).endswith('LoadImageFromFile'):
+                default = Decoding()
+                return Decoding(
+                    transform.get('color_type', default.flag), transform.get('imdecode_backend', default.backend)
+                )
+        return Decoding()
 
 
 def dataset_sources(cfg: Mapping[str, Any]) -> Iterator[DatasetSource]:

@@ -9,6 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from .annotations import MAX_IMAGE_BYTES, read_bytes
+from .image_files import decode
+
 GROUND_TRUTH_COLOR = (80, 220, 80)
 PREDICTION_COLOR = (60, 140, 255)
 GAP_PX = 4
@@ -22,11 +25,9 @@ def read_enlarged(path: Path | str) -> tuple[np.ndarray, float]:
     """Read an image and enlarge a small one by an integer factor; returns the image and the factor.
 
     Raises:
-        FileNotFoundError: If the image cannot be read.
+        InputError: If the image cannot be read.
     """
-    image = cv2.imread(str(path))
-    if image is None:
-        raise FileNotFoundError(f'{path} cannot be read as an image')
+    image = decode(read_bytes(Path(path), 'image', MAX_IMAGE_BYTES))
     factor = max(1, round(MIN_IMAGE_SIDE_PX / min(image.shape[:2])))
     return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC), float(factor)
 

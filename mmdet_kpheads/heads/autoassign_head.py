@@ -22,7 +22,7 @@ from ..losses.autoassign_loss import AutoAssignLoss, GridPredictions, assignment
 from ..losses.build import BOX_LOSS, build_loss
 from ..registry import MODELS
 from ..structures import Detections, GridPyramid, GroundTruth
-from ..structures.geometry import image_extents
+from ..structures.geometry import batch_input_size, image_extents
 from ..targets.grid_pairs import GridPairs, grid_pairs
 from .center_prior import TOPK, CenterPrior
 from .postprocess import to_instances
@@ -206,7 +206,12 @@ class AutoAssignHead(AnchorFreeHead):
             ``loss_pos``, ``loss_neg``, ``loss_center``, and for the log ``num_pointless_boxes`` (objects without a
             grid point), ``num_dropped_boxes``, ``num_bad_labels``, ``prior_mean`` and ``prior_sigma`` (mean magnitude,
             in strides).
+
+        Raises:
+            ValueError: If the strides do not fit the maps.
         """
+        if 'batch_input_shape' in batch_img_metas[0]:
+            GridPyramid.from_maps(cls_scores, self.strides).require_strides(batch_input_size(batch_img_metas))
         truth = GroundTruth.from_instances(
             batch_gt_instances,
             batch_img_metas,

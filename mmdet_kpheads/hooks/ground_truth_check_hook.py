@@ -1,6 +1,6 @@
 """Checks the labels and boxes that reach the head during training."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -13,6 +13,20 @@ from .class_check_hook import heads_with_classes
 
 BAD_LABELS = 'train/num_bad_labels'
 DROPPED_BOXES = 'train/num_dropped_boxes'
+
+
+def samples_of(batch: Any) -> Iterator[Any]:
+    """Find the data samples with ground truth in a batch: a list, or branches with a list each.
+
+    Semi-supervised training has samples without ground truth, and None for an image that lacks a branch.
+    """
+    if isinstance(batch, Mapping):
+        batch = batch.values()
+    for item in batch or ():
+        if isinstance(item, Mapping | list | tuple):
+            yield from samples_of(item)
+        elif item is not None and 'gt_instances' in item and 'labels' in item.gt_instances:
+            yield item
 
 
 @HOOKS.register_module()
@@ -45,7 +59,7 @@ class GroundTruthCheckHook(Hook):
         if not self.heads or not isinstance(data_batch, Mapping):
             return
         head, num_classes = min(self.heads, key=lambda item: item[1])
-        for sample in data_batch.get('data_samples') or ():
+        for sample in samples_of(data_batch.get('data_samples')):
             labels = sample.gt_instances.labels
             bad = labels[((labels < 0) & (labels != IGNORE_LABEL)) | (labels >= num_classes)]
             if len(bad):
@@ -70,7 +84,7 @@ class GroundTruthCheckHook(Hook):
         if dropped := self._count(runner, DROPPED_BOXES):
             runner.logger.warning(
                 f'{dropped:g} boxes dropped in the last {self.interval} steps: not finite or without area inside the '
-                'image; tools/check_dataset.py lists them'
+                'image; mmdet-kpheads check-dataset lists them'
             )
 
     def _count(self, runner: Runner, key: str) -> float:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 Size = tuple[int, int]  # height, width
+MAX_MISSING_CELLS = 1  # of a map: backbones round up or down
 Meta = Mapping[str, Any]
 
 
@@ -106,6 +107,21 @@ class GridPyramid(NamedTuple):
     def from_maps(cls, maps: Sequence[Tensor], strides: Sequence[int]) -> 'GridPyramid':
         """The grid of one map (B, C, H, W) per level."""
         return cls(tuple((level.shape[2], level.shape[3]) for level in maps), tuple(strides))
+
+    def require_strides(self, input_size: Size) -> None:
+        """Check that each level covers the network input (height, width) at its stride, to one cell.
+
+        Raises:
+            ValueError: If a level does not.
+        """
+        for size, stride in zip(self.sizes, self.strides, strict=True):
+            if any(
+                abs(cells - side / stride) > MAX_MISSING_CELLS for cells, side in zip(size, input_size, strict=True)
+            ):
+                raise ValueError(
+                    f'strides {self.strides} do not fit the feature maps: a map of {size} cells over an input of '
+                    f'{tuple(input_size)} pixels has not stride {stride}; the head needs the strides of the neck'
+                )
 
     @property
     def starts(self) -> tuple[int, ...]:

@@ -285,7 +285,7 @@ def test_format_only_is_for_datasets_without_annotations():
 
 
 def test_check_dataset_counts_and_draws(capsys):
-    assert not check_dataset.main([CONFIG, '--read-images', '--show-dir', 'checked', '--number', '2'])
+    assert not check_dataset.main([CONFIG, '--show-dir', 'checked', '--number', '2'])
     text = capsys.readouterr().out
     assert '8 images' in text and 'zero: ' in text and 'share class and center cell at stride 4' in text
     drawn = [cv2.imread(str(path)) for path in Path('checked').glob('*.png')]
@@ -310,7 +310,7 @@ def test_target_map_is_one_at_each_center_and_follows_the_size():
 
 def test_check_dataset_fails_on_what_cannot_be_trained(capsys):
     assert check_dataset.main([CONFIG, *data_option('metainfo.classes', 'nil,one')]) == 1
-    assert 'ERROR: class names differ' in capsys.readouterr().out
+    assert 'ERROR: class names differ (1)' in capsys.readouterr().out
 
 
 def test_gradient_accumulation_and_ema_with_fast(monkeypatch):

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from mmdet_kpheads.data import visualization
+from mmdet_kpheads.errors import InputError
 
 
 def test_boxes_are_drawn_in_place_and_invalid_ones_skipped():
@@ -18,7 +19,7 @@ def test_small_images_are_enlarged(tmp_path):
     cv2.imwrite(str(tmp_path / 'a.png'), np.zeros((128, 128, 3), np.uint8))
     image, factor = visualization.read_enlarged(tmp_path / 'a.png')
     assert factor == 3 and image.shape == (384, 384, 3)
-    with pytest.raises(FileNotFoundError, match=r'b\.png'):
+    with pytest.raises(InputError, match=r'b\.png'):
         visualization.read_enlarged(tmp_path / 'b.png')
 
 

@@ -56,6 +56,12 @@ def flat(maps):
     return [[level.detach().clone() for level in levels] for levels in maps]
 
 
+def test_strides_that_do_not_fit_the_maps_are_refused():
+    maps = maps_of(build(strides=(8, 16, 32)), 1)
+    with pytest.raises(ValueError, match=r'strides \(4, 8, 16\) do not fit .* \(16, 16\) cells .* has not stride 4'):
+        losses_of(build(strides=(4, 8, 16)), well_formed(2, CLASSES, SIZE), maps=maps)
+
+
 @pytest.mark.parametrize('force_topk', [False, True])
 @pytest.mark.parametrize('name', HOSTILE)
 def test_any_box_gives_finite_losses_and_gradients(name, force_topk):

@@ -106,6 +106,16 @@ def test_invalid_label_is_reported_with_head_and_image(label, rule):
         ground_truth_hook().before_train_iter(None, 0, batch([0, label]))
 
 
+def test_branches_of_semi_supervised_training_are_checked():
+    """Data samples in a dict of branches; mmdet's collate puts None where an image has no such branch."""
+    (valid,), (invalid,) = batch([0, 2])['data_samples'], batch([0, 3])['data_samples']
+    branches = {'sup': [valid], 'unsup_teacher': [DetDataSample()], 'unsup_student': [valid, None]}
+    ground_truth_hook().before_train_iter(None, 0, {'inputs': {}, 'data_samples': branches})
+    branches['unsup_student'].append(invalid)
+    with pytest.raises(InputError, match=r'label 3 >= num_classes 3 in Head, image b\.jpg'):
+        ground_truth_hook().before_train_iter(None, 0, {'inputs': {}, 'data_samples': branches})
+
+
 def counts(step=1, **values):
     scalars = {f'train/{key}': HistoryBuffer(numbers, [1] * len(numbers)) for key, numbers in values.items()}
     logger = MMLogger.get_instance('ground-truth-check')
