@@ -5,8 +5,9 @@ from mmcv.transforms import LoadImageFromFile
 from torch.utils.data import DataLoader
 
 from mmdet_kpheads import compat
-from mmdet_kpheads.cli import subcommands
+from mmdet_kpheads.cli import train
 from mmdet_kpheads.errors import InputError
+from mmdet_kpheads_cli import subcommands
 
 
 class Images:
@@ -28,8 +29,8 @@ def test_a_broken_image_is_one_line_of_the_command(tmp_path, monkeypatch, capsys
     path = tmp_path / 'broken.jpg'
     if content is not None:
         path.write_bytes(content)
-    monkeypatch.setattr(subcommands, 'run', lambda *_: list(DataLoader(Images([path]), num_workers=workers)))
-    assert subcommands.main(['train']) == subcommands.EXIT_INPUT_ERROR
+    monkeypatch.setattr(train, 'main', lambda _: list(DataLoader(Images([path]), num_workers=workers)))
+    assert subcommands.run('train', []) == subcommands.EXIT_INPUT_ERROR
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith(f'error: image cannot be loaded: {path}: ') and line.count('broken.jpg') <= 2
 
