@@ -13,7 +13,7 @@ import mmdet_kpheads  # noqa: F401  (makes mmcv.ops importable before mmdet is)
 from . import contract
 from .contract import save, table
 
-SUITE = ('heads', 'growth', 'steps', 'parts', 'kernels', 'data', 'compiled')
+SUITE = ('heads', 'growth', 'steps', 'parts', 'kernels', 'data', 'compiled', 'evaluation')
 
 
 def main() -> None:
