@@ -14,7 +14,7 @@ from . import contract
 from .contract import save, table
 
 # whole jobs first
-SUITE = ('startup', 'steps', 'heads', 'growth', 'parts', 'kernels', 'data', 'compiled')
+SUITE = ('startup', 'evaluation', 'steps', 'heads', 'growth', 'parts', 'kernels', 'data', 'compiled')
 ALONE = ('jobs',)  # takes as long as the suite
 
 

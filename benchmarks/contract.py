@@ -55,6 +55,13 @@ def timed_in_turn(calls: Sequence[Call], device: torch.device) -> list[dict[str,
     return [_summary(times) for times in samples]
 
 
+def timed_once(call: Call, device: torch.device) -> dict[str, float]:
+    """Time and peak memory of a single call, for one that takes a minute."""
+    times: list[float] = []
+    peak_mb = peak_memory_mb(lambda: times.append(_milliseconds(call, device)), device)
+    return _summary(times) | {'peak_mb': peak_mb}
+
+
 def _milliseconds(call: Call, device: torch.device) -> float:
     synchronize(device)
     start = time.perf_counter()
@@ -64,9 +71,7 @@ def _milliseconds(call: Call, device: torch.device) -> float:
 
 
 def _summary(times: list[float]) -> dict[str, float]:
-    if len(times) == 1:
-        times = times * 2
-    low, median, high = statistics.quantiles(times, n=4, method='inclusive')
+    low, median, high = statistics.quantiles(times * 2 if len(times) == 1 else times, n=4, method='inclusive')
     return {'median_ms': median, 'q1_ms': low, 'q3_ms': high, 'repeats': len(times)}
 
 

@@ -61,6 +61,17 @@ def test_tables_of_the_docs_are_the_stored_results(name):
     require_table('benchmarks.md', name, header, rows)
 
 
+def test_table_of_the_metrics():
+    header, *rows = contract.cells(rows_of('evaluation'))
+    require_table('speed.md', 'evaluation', header, rows)
+
+
+def test_a_call_that_takes_a_minute_is_measured_once():
+    calls = []
+    side = contract.timed_once(lambda: calls.append(1), CPU)
+    assert len(calls) == side['repeats'] == 1 and side['q1_ms'] == side['median_ms'] == side['q3_ms']
+
+
 def test_table_of_the_goals():
     require_table('benchmarks.md', 'goals', goals.COLUMNS, goals.against_goals(rows_of('heads')))
 

@@ -49,7 +49,7 @@ def to_instances(
         found = found._replace(valid=found.valid & (boxes[..., 2:] - boxes[..., :2] > min_side_px).all(-1))
     if nms is not None and nms.get('type') == 'soft_nms':
         found, nms = soft_nms_of_batch(found, nms, max_per_img, backend), None
-    found = valid_first(found)
+    found = valid_first(found, max_per_img if nms is None and max_per_img > 0 else None)
     lengths = found.valid.sum(1).cpu().tolist()  # the one read of a batch; an NMS of mmcv adds one for each image
     return [
         _one_image(boxes[:length], scores[:length], labels[:length], nms, max(0, max_per_img), backend)
@@ -57,9 +57,12 @@ def to_instances(
     ]
 
 
-def valid_first(found: Detections) -> Detections:
-    """Detections with the filler of each image at the end, otherwise in the same order."""
-    valid, order = found.valid.sort(dim=1, descending=True, stable=True)
+def valid_first(found: Detections, limit: int | None = None) -> Detections:
+    """The first ``limit`` detections with the filler of each image at the end, otherwise in the same order.
+
+    Each image's are views of the result: they keep its memory, and no more, until the evaluation.
+    """
+    valid, order = (part[:, :limit] for part in found.valid.sort(dim=1, descending=True, stable=True))
     boxes = found.boxes.gather(1, order[..., None].expand(-1, -1, 4))
     return Detections(boxes, found.scores.gather(1, order), found.labels.gather(1, order), valid)
 

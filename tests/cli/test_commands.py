@@ -22,7 +22,7 @@ from mmdet_kpheads.data.annotations import AnnotatedImage
 from mmdet_kpheads.data.digits import CLASSES
 from mmdet_kpheads.errors import InputError
 from mmdet_kpheads.optim import precision
-from mmdet_kpheads.registry import HOOKS
+from mmdet_kpheads.registry import HOOKS, METRICS
 from mmdet_kpheads_cli.parsers import parse
 
 pytest.importorskip('sklearn')
@@ -134,12 +134,24 @@ def test_amp_takes_what_is_native(native, device, words, kind, first, monkeypatc
 
 def test_what_is_not_known_to_be_faster_is_left(monkeypatch, capsys):
     cfg = options_of(monkeypatch, True, 'mps', CONFIG, '--fast')
-    assert 'speed: as it was: nothing is faster here' in capsys.readouterr().out
+    assert 'speed: mmdet_kpheads.CocoMetric\n' in capsys.readouterr().out
     assert 'fused' not in cfg.optim_wrapper.optimizer and cfg.optim_wrapper.type == 'OptimWrapper'
     cfg.optim_wrapper = dict(constructor='two optimizers')
     assert speed.speed_up_training(cfg, 'cpu', None, fast=True, compiled=False) == 'bfloat16 autocast, channels last'
     cfg.optim_wrapper = dict(optimizer=dict(type='Lion'))
     assert 'fused' not in speed.speed_up_training(cfg, 'cpu', None, fast=True, compiled=False)
+
+
+def test_fast_takes_our_metrics(monkeypatch, mmdet_scope):
+    bfloat16_is_native(monkeypatch, False)
+    cfg = Config.fromfile(configs_root() / 'centernet/centernet_r18_custom-voc.py')
+    assert speed.speed_up_test(cfg, 'cpu') == 'channels last, mmdet_kpheads.CocoMetric, mmdet_kpheads.VOCMetric'
+    assert speed.use_fast_metrics(cfg) == []
+    for evaluators in (cfg.val_evaluator, cfg.test_evaluator):
+        assert {type(METRICS.build(metric)).__module__.split('.')[0] for metric in evaluators} == {'mmdet_kpheads'}
+    other = Config(dict(val_evaluator=dict(type='LVISMetric'), optim_wrapper=dict()))
+    choice = speed.speed_up_training(other, 'mps', None, fast=True, compiled=False)
+    assert choice == 'as it was: nothing is faster here' and other.val_evaluator.type == 'LVISMetric'
 
 
 def test_compiled_parts_keep_their_names(monkeypatch, capsys):
