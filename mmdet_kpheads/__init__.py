@@ -24,7 +24,7 @@ else:  # these import mmdet.models, which needs prepare() first
     from . import backbones, detectors, heads, hooks, losses, necks, optim
     from .backbones import DLA
     from .compat import register
-    from .detectors import FlipAverage
+    from .detectors import FlipAverage, FlipJoin
     from .heads import AutoAssignHead, CenterNetHead, CenterPrior, CornerNetHead
     from .losses import (
         AssociativeEmbeddingLoss,
@@ -47,6 +47,7 @@ __all__ = [
     'DLAUp',
     'DeconvNeck',
     'FlipAverage',
+    'FlipJoin',
     'GIoULoss',
     'GaussianFocalLoss',
     'TripletHardLoss',

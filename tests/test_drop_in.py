@@ -18,7 +18,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from tests.scenes import instances, metas
 
-name, drop_in = sys.argv[1], sys.argv[2] == 'ours'
+name, drop_in, python_style = sys.argv[1], sys.argv[2] == 'ours', sys.argv[3]
 init_default_scope('mmdet')
 if drop_in:
     import mmdet_kpheads.drop_in
@@ -45,27 +45,61 @@ for key, value in model.loss(images, samples).items():
 with torch.no_grad():
     found = model.predict(images, samples)
 scores = [sorted((float(score) for score in sample.pred_instances.scores), reverse=True) for sample in found]
-print('RESULT' + json.dumps({'losses': losses, 'scores': scores, 'head': type(model.bbox_head).__module__}))
+style = MODELS.build(Config.fromfile(python_style).model).bbox_head
+print('RESULT' + json.dumps({
+    'losses': losses, 'scores': scores, 'head': type(model.bbox_head).__module__,
+    'style': [type(style).__module__, type(style.loss_center_heatmap).__module__, style.test_cfg['max_per_img']],
+}))
 """
 CONFIGS = {
     'centernet': 'centernet/centernet_r18_8xb16-crop512-140e_coco.py',
     'cornernet': 'cornernet/cornernet_hourglass104_8xb6-210e-mstest_coco.py',
     'autoassign': 'autoassign/autoassign_r50-caffe_fpn_1x_coco.py',
 }
+BASE = """
+from mmdet.models.backbones import ResNet
+from mmdet.models.necks import CTResNetNeck
+
+backbone = dict(type=ResNet, depth=18, base_channels=8)
+neck = dict(type=CTResNetNeck, in_channels=64, num_deconv_filters=(8, 8), num_deconv_kernels=(4, 4), use_dcn=False)
+"""
+PYTHON_STYLE = """
+from mmdet.models.dense_heads import CenterNetHead
+from mmdet.models.detectors import CenterNet
+from mmdet.models.losses import GaussianFocalLoss, L1Loss
+from mmengine.config import read_base
+
+with read_base():
+    from .base import *
+
+head = dict(type=CenterNetHead, num_classes=3, in_channels=8, feat_channels=8)
+head.update(loss_center_heatmap=dict(type=GaussianFocalLoss), loss_wh=dict(type=L1Loss), loss_offset=dict(type=L1Loss))
+model = dict(type=CenterNet, backbone=backbone, neck=neck, bbox_head=head, test_cfg=dict(topk=100, max_per_img=7))
+"""
 
 
-def result_of(name, side):
-    command = [sys.executable, '-c', SCRIPT, CONFIGS[name], side]
+@pytest.fixture
+def python_style(tmp_path):
+    """A config in Python style, whose types are classes."""
+    (tmp_path / 'base.py').write_text(BASE)
+    (tmp_path / 'style.py').write_text(PYTHON_STYLE)
+    return str(tmp_path / 'style.py')
+
+
+def result_of(name, side, python_style):
+    command = [sys.executable, '-c', SCRIPT, CONFIGS[name], side, python_style]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr[-2000:]
     return json.loads(run.stdout.rpartition('RESULT')[2])
 
 
 @pytest.mark.parametrize('name', ['centernet', 'autoassign', pytest.param('cornernet', marks=pytest.mark.slow)])
-def test_an_unchanged_config_of_mmdet_has_the_same_losses_and_scores(name):
-    ours, theirs = result_of(name, 'ours'), result_of(name, 'theirs')
-    assert ours['head'].startswith('mmdet_kpheads')
-    assert theirs['head'].startswith('mmdet.')
+def test_an_unchanged_config_of_mmdet_has_the_same_losses_and_scores(name, python_style):
+    ours, theirs = (result_of(name, side, python_style) for side in ('ours', 'theirs'))
+    for result, package in ((ours, 'mmdet_kpheads.'), (theirs, 'mmdet.')):
+        *modules, max_per_img = result['style']
+        assert all(module.startswith(package) for module in (result['head'], *modules))
+        assert max_per_img == 7
     assert ours['losses'].keys() == theirs['losses'].keys()
     for key, values in theirs['losses'].items():
         assert ours['losses'][key] == pytest.approx(values, rel=1e-5, abs=1e-5), key

@@ -16,7 +16,7 @@ from tests.training import samples_of
 PUBLIC = """
     CenterNetHead CornerNetHead AutoAssignHead CenterPrior
     AssociativeEmbeddingLoss TripletHardLoss TripletSemiHardLoss CornerTripletLoss GaussianFocalLoss GIoULoss
-    FlipAverage DLA DLAUp DeconvNeck
+    FlipAverage FlipJoin DLA DLAUp DeconvNeck
 """
 HEAD = dict(in_channels=8, feat_channels=8, num_classes=2)
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from mmdet.engine.hooks.utils import trigger_visualization_hook
 from mmdet.evaluation import DumpDetResults
+from mmdet.registry import MODELS
 from mmdet.utils import setup_cache_size_limit_of_dynamo
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
@@ -16,6 +17,7 @@ from mmdet_kpheads_cli.parsers import parse
 
 from .. import compat
 from ..data.check import require_readable
+from ..detectors.flip_tta import FlipTTA
 from ..errors import InputError
 from . import arguments
 from .speed import speed_up_test
@@ -37,16 +39,26 @@ def format_only(evaluator: Any) -> bool:
     return all(item.get('format_only') for item in (evaluator if isinstance(evaluator, list) else [evaluator]))
 
 
+def flips_the_input(tta_model: Any) -> bool:
+    """Whether the model flips the network input itself, so that its pipeline is a plain one."""
+    kind = tta_model['type']
+    wrapper = MODELS.get(kind) if isinstance(kind, str) else kind
+    return isinstance(wrapper, type) and issubclass(wrapper, FlipTTA)
+
+
 def use_tta(cfg: Config) -> None:
     """Wrap the model for test-time augmentation; by default, detections of image and mirror image are merged."""
     dataset = inner_dataset(cfg.test_dataloader.dataset)
+    tta_model = cfg.get('tta_model', TTA_MODEL)
+    if 'tta_pipeline' not in cfg and flips_the_input(tta_model):
+        cfg.tta_pipeline = dataset.pipeline
     if 'tta_pipeline' not in cfg:
         *transforms, pack = deepcopy(dataset.pipeline)
         views = [{'type': 'RandomFlip', 'prob': probability} for probability in (0.0, 1.0)]
         meta_keys = dict.fromkeys((*pack.get('meta_keys', ('img_id', 'img_path')), *TTA_META_KEYS))
         packs = [dict(pack, meta_keys=tuple(meta_keys))]
         cfg.tta_pipeline = [*transforms, {'type': 'TestTimeAug', 'transforms': [views, packs]}]
-    cfg.model = ConfigDict(**cfg.get('tta_model', TTA_MODEL), module=cfg.model)
+    cfg.model = ConfigDict(**tta_model, module=cfg.model)
     dataset.pipeline = cfg.tta_pipeline
 
 

@@ -88,13 +88,19 @@ def _weights_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     return weights
 
 
-def _recognize(names: Iterable[str]) -> Source:
-    names = list(names)
+def _recognize(weights: Mapping[str, Tensor]) -> Source:
     for source in SOURCES:
-        if all(any(re.fullmatch(mark, name) for name in names) for mark in source.marks):
+        marked = all(any(re.fullmatch(mark, name) for name in weights) for mark in source.marks)
+        if marked and all(name in weights and _is_square(weights[name]) for name in source.square):
             return source
     known = '; '.join(source.name for source in SOURCES)
-    raise InputError(f'the checkpoint is from none of the known sources ({known}); its first names are {listed(names)}')
+    raise InputError(
+        f'the checkpoint is from none of the known sources ({known}); its first names are {listed(weights)}'
+    )
+
+
+def _is_square(weight: Tensor) -> bool:
+    return weight.dim() > 1 and weight.shape[0] == weight.shape[1]
 
 
 def _renamed(name: str, rules: Iterable[Rule]) -> tuple[bool, str | None]:

@@ -19,12 +19,14 @@ class Source(NamedTuple):
         marks: Patterns that identify the source: each must match some name of the checkpoint.
         rules: Renaming rules.
         folds_biases: Its convolutions have a bias in front of a batch norm; ours have none.
+        square: Names of convolutions that have as many input as output channels, which also identifies the source.
     """
 
     name: str
     marks: tuple[str, ...]
     rules: tuple[Rule, ...]
     folds_biases: bool = False
+    square: tuple[str, ...] = ()
 
 
 def _shifted(template: str, first: int = 1) -> Callable[[re.Match], str]:
@@ -209,6 +211,11 @@ SOURCES = (
     ),
     Source('xingyizhou/CenterNet, hourglass', (r'kps\..*', r'hm\..*'), HOURGLASS + HOURGLASS_CENTERNET_HEAD),
     Source('princeton-vl/CornerNet', (r'kps\..*', r'tl_heats\..*'), HOURGLASS + CORNER_HEAD),
+    Source(
+        'Megvii-BaseDetection/cvpods, AutoAssign since February 2021 (P6 from P5: the config needs '
+        'model.neck.add_extra_convs=on_output)', (r'head\.cls_subnet\..*', 'mu', 'sigma'),
+        CVPODS, square=('backbone.top_block.p6.weight',),
+    ),
     Source('Megvii-BaseDetection/AutoAssign (cvpods)', (r'head\.cls_subnet\..*', 'mu', 'sigma'), CVPODS),
     Source('mmdet', (r'backbone\..*', r'bbox_head\..*'), MMDET),
 )  # fmt: skip

@@ -1,5 +1,5 @@
 """Wrappers around whole detectors."""
 
-from .flip_average import FlipAverage
+from .flip_tta import FlipAverage, FlipJoin
 
-__all__ = ['FlipAverage']
+__all__ = ['FlipAverage', 'FlipJoin']

@@ -10,6 +10,12 @@ def clip_boxes(boxes: Tensor, extent_px: Tensor) -> Tensor:
     return torch.minimum(torch.maximum(boxes, low), high)
 
 
+def mirror_boxes(boxes: Tensor, width: float) -> Tensor:
+    """Boxes (..., 4) in the mirror image of something that is ``width`` wide."""
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    return torch.stack((width - x2, y1, width - x1, y2), -1)
+
+
 def has_area(boxes: Tensor) -> Tensor:
     """Boxes (..., 4) that are finite and of positive width and height: (...) bool."""
     return is_finite(boxes) & (boxes[..., 2:] > boxes[..., :2]).all(-1)

@@ -266,14 +266,20 @@ class CenterNetHead(HeatmapHead):
         maps = center_heatmap_preds, wh_preds, offset_preds
         return self._predict_batch(maps, batch_img_metas, rescale, with_nms=True)
 
-    def average_flipped(self, maps: Predictions, mirrored: Predictions) -> Predictions:
-        """Predictions of the last level averaged with those of the mirrored input (flip TTA)."""
+    def average_flipped(self, maps: Predictions, mirrored: Predictions, average_offsets: bool = True) -> Predictions:
+        """Predictions of the last level averaged with those of the mirrored input (flip TTA).
+
+        Args:
+            maps: What :meth:`forward` returned for the input.
+            mirrored: What it returned for the mirrored input.
+            average_offsets: Average the offsets too. CenterNet's repository keeps those of the plain input.
+        """
         heat, size, offset = (levels[-1] for levels in maps)
         heat_back, size_back, offset_back = (levels[-1] for levels in mirrored)
         return (
             [average_flipped_heat(heat, heat_back)],
             [average_flipped_size(size, size_back)],
-            [average_flipped_offset(offset, offset_back)],
+            [average_flipped_offset(offset, offset_back) if average_offsets else offset],
         )
 
 

@@ -23,7 +23,7 @@ from ..structures import Detections, GroundTruth, MapGeometry
 from ..structures.geometry import cells_to_xy
 from ..targets.keypoints import CornerTargets, corner_target_maps, corner_targets
 from .corner_pool_block import BATCH_NORM, POOL_CHANNELS, CornerPoolBlock
-from .heatmap_head import HEAT_PRIOR, HeatmapHead, HeatmapOptions, Instances, Levels, averaged, read_trained
+from .heatmap_head import HEAT_PRIOR, HeatmapHead, HeatmapOptions, Instances, Levels, Metas, averaged, read_trained
 
 CORNER_HEATMAP_LOSS = {'type': 'GaussianFocalLoss', 'alpha': 2.0, 'gamma': 4.0, 'loss_weight': 1}
 EMBEDDING_LOSS = {'type': 'AssociativeEmbeddingLoss', 'pull_weight': 0.25, 'push_weight': 0.25}
@@ -350,3 +350,28 @@ class CornerNetHead(HeatmapHead):
         """
         maps: Any = tl_heats, br_heats, tl_embs, br_embs, tl_offs, br_offs
         return self._predict_batch(maps, batch_img_metas, rescale, with_nms)
+
+    def predict_joined(
+        self, maps: Predictions, mirrored: Predictions, batch_img_metas: Metas, rescale: bool = False
+    ) -> list[InstanceData]:
+        """Boxes of the input and of its mirror image, joined before one NMS (flip TTA).
+
+        Args:
+            maps: What :meth:`forward` returned for the input.
+            mirrored: What it returned for the mirrored input, padding included.
+            batch_img_metas: As of :meth:`predict_by_feat`.
+            rescale: Return boxes in pixels of the original image.
+
+        Returns:
+            As :meth:`predict_by_feat`.
+
+        Raises:
+            KeyError: If a resized image lacks ``scale_factor``.
+            ValueError: If ``test_cfg`` has no ``nms``: every object would be found twice.
+        """
+        if self.decoding.nms is None:
+            raise ValueError("predict_joined needs test_cfg['nms'], e.g. dict(type='soft_nms', method='gaussian')")
+        views: Any = (maps, False), (mirrored, True)
+        passes = [self.decode(*view, batch_img_metas=batch_img_metas, mirrored=flipped) for view, flipped in views]
+        found = Detections(*(torch.cat(part, 1) for part in zip(*passes, strict=True)))
+        return self._to_instances(found, batch_img_metas, rescale, with_nms=True)

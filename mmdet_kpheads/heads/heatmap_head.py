@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..backends import as_one_graph, check_backend, version_of
 from ..decoding.options import live_config, read_options
+from ..functional.boxes import mirror_boxes
 from ..functional.gaussian import draw
 from ..functional.peaks import gather_cells
 from ..structures import Detections, GroundTruth, MapGeometry
@@ -177,21 +178,28 @@ class HeatmapHead(BaseDenseHead):
         losses = {name: [level[name] * share for level in by_level] for name in by_level[0]}
         return {**losses, **log, **truth.counts()}
 
-    def decode(self, *maps: Levels, batch_img_metas: Metas) -> Detections:
+    def decode(self, *maps: Levels, batch_img_metas: Metas, mirrored: bool = False) -> Detections:
         """Boxes from what ``forward`` returned, from its last level: the whole batch at once, of fixed size, no sync.
 
         Args:
             maps: As ``forward`` returned them, a list of levels each.
             batch_img_metas: ``batch_input_shape``, ``img_shape`` and, if the image lies inside a border, ``border``.
+            mirrored: The maps are those of the mirrored input. The boxes are those of the plain one.
         """
         self._require_levels(maps)
         level = self.level_type(*(levels[-1] for levels in maps))
         decode = as_one_graph(type(self).decode_level, level[0], self.options.backend)
-        return decode(self, level, MapGeometry.from_metas(batch_img_metas, level[0]))
+        geometry = MapGeometry.from_metas(batch_img_metas, level[0])
+        if not mirrored:
+            return decode(self, level, geometry)
+        found = decode(self, level, geometry.mirror())
+        return found._replace(boxes=mirror_boxes(found.boxes, geometry.input_size[1]))
 
     def _predict_batch(self, maps: Sequence[Levels], metas: Metas, rescale: bool, with_nms: bool) -> list[InstanceData]:
+        return self._to_instances(self.decode(*maps, batch_img_metas=metas), metas, rescale, with_nms)
+
+    def _to_instances(self, found: Detections, metas: Metas, rescale: bool, with_nms: bool) -> list[InstanceData]:
         options = self.decoding
-        found = self.decode(*maps, batch_img_metas=metas)
         nms = options.nms if with_nms else None
         return to_instances(found, metas, rescale, nms, options.max_per_img, backend=self.options.backend)
 

@@ -60,6 +60,7 @@ def build_loss(cfg: dict[str, Any], argument: str, protocol: LossProtocol, backe
     """Build a loss.
 
     A name without scope means ours where we have one of that name, and mmdet's otherwise, whatever the default scope.
+    So does a class of mmdet, which is how a config in Python style names a loss.
 
     Args:
         cfg: The loss as a config.
@@ -71,8 +72,9 @@ def build_loss(cfg: dict[str, Any], argument: str, protocol: LossProtocol, backe
         TypeError: If the loss cannot be called this way.
     """
     kind = cfg['type']
-    if isinstance(kind, str) and kind in MODELS.module_dict:
-        kind = f'{SCOPE}.{kind}'
+    name = kind.__name__ if isinstance(kind, type) and kind.__module__.startswith(MMDET_LOSSES) else kind
+    if isinstance(name, str) and name in MODELS.module_dict:
+        kind = f'{SCOPE}.{name}'
     loss_class: Any = MMDET_MODELS.get(kind) if isinstance(kind, str) else kind
     if loss_class in MODELS.module_dict.values() and 'backend' in signature(loss_class).parameters:
         cfg = {'backend': backend, **cfg}

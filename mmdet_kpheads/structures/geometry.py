@@ -6,11 +6,19 @@ pyramid (FCOS, AutoAssign) is the single position ``cell * stride``. Targets and
 Shape legend: B images, N boxes, H x W cells of a map, L levels of a pyramid, T grid points of all levels.
 """
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+from ..functional.boxes import mirror_boxes
+
+NO_EXTENT = (  # one text for every value: Python shows equal warnings once
+    'border must be (top, bottom, left, right) of the image inside the network input in pixels, but has no area: only '
+    'its top and left are used, and the image is taken to end at img_shape; drop the key if the image has no border'
+)
 
 Size = tuple[int, int]  # height, width
 MAX_MISSING_CELLS = 1  # of a map: backbones round up or down
@@ -24,6 +32,7 @@ class MapGeometry(NamedTuple):
     input_size: Size  # in pixels; the map covers all of it
     extent_px: Tensor  # (B, 4) xyxy: the image inside the input
     has_padding: bool = True  # False if the host knows that every image fills the input
+    is_mirrored: bool = False  # whether the network got the mirror image of the input
 
     @classmethod
     def under(cls, heatmap: Tensor, input_size: Size, extent_px: Tensor) -> 'MapGeometry':
@@ -44,6 +53,11 @@ class MapGeometry(NamedTuple):
         extent_px = image_extents(metas, heatmap.device)
         return cls((heatmap.shape[2], heatmap.shape[3]), input_size, extent_px, has_padding)
 
+    def mirror(self) -> 'MapGeometry':
+        """The geometry of the same map over the mirror image of the input."""
+        extent_px = mirror_boxes(self.extent_px, self.input_size[1])
+        return self._replace(extent_px=extent_px, is_mirrored=not self.is_mirrored)
+
     def to_cells(self, px: Tensor) -> Tensor:
         """Positions (..., 2) or boxes (..., 4) from pixels to cells."""
         (height, width), (input_height, input_width) = self.map_size, self.input_size
@@ -54,11 +68,16 @@ class MapGeometry(NamedTuple):
         return cells * _xy(*self._cell_size(), cells)
 
     def valid_cells(self) -> Tensor | None:
-        """Cells that are not wholly in the padding right of or below the image; (B, 1, H, W) bool, None for all."""
+        """Cells that are not wholly in the padding right of or below the image; (B, 1, H, W) bool, None for all.
+
+        In a mirrored input the padding is to the left of the image.
+        """
         if not self.has_padding:
             return None
-        columns, rows = self._columns_and_rows()
-        return (rows[:, :, None] & columns[:, None, :])[:, None]
+        plain = self.mirror() if self.is_mirrored else self
+        columns, rows = plain._columns_and_rows()
+        valid = (rows[:, :, None] & columns[:, None, :])[:, None]
+        return valid.flip(-1) if self.is_mirrored else valid
 
     def last_cell(self) -> Tensor:
         """The last cell that :meth:`valid_cells` allows; (B, 2) int64 as x, y."""
@@ -203,13 +222,15 @@ def image_size(meta: Meta) -> Size:
 def image_extents(metas: Iterable[Meta], device: torch.device) -> Tensor:
     """Where each image lies in the network input, (B, 4) xyxy pixels: its ``border`` if it has one, else its shape.
 
-    A ``border`` (top, bottom, left, right) without area gives only the top and left margins, as mmdet reads it.
+    A ``border`` (top, bottom, left, right) without area gives only the top and left margins, as mmdet reads it; the far
+    sides are those of the shape. One warning says so.
     """
     rows = []
     for meta in metas:
         height, width = image_size(meta)
         top, bottom, left, right = (float(side) for side in meta.get('border', (0, height, 0, width)))
         if bottom <= top or right <= left:
+            warnings.warn(NO_EXTENT, stacklevel=1)  # one place for all callers
             bottom, right = float(height), float(width)
         rows.append((left, top, right, bottom))
     return to_device(torch.tensor(rows), device)

@@ -29,8 +29,8 @@ class TargetOptions:
     """How large the Gaussians are, and what is left out.
 
     Args:
-        radius: ``'exact'``, or ``'legacy'`` for the formula of CenterNet's repository (and of CornerNet before its
-            correction).
+        radius: ``'exact'``, or ``'legacy'`` for that of CenterNet's repository: its formula (that of CornerNet before
+            its correction), of sizes rounded up.
         min_overlap: IoU kept inside the Gaussian radius; None for 0.3 (exact) or 0.7 (legacy).
         ignore_regions: Exclude cells that touch an ignore box (COCO crowd, VOC difficult) from the loss.
 
@@ -91,7 +91,8 @@ def center_targets(
     """Targets of the centers. With ``class_specific`` sizes, boxes share a cell only with boxes of their class."""
     boxes = geometry.to_cells(truth.boxes)
     centers, sizes = (boxes[..., 2:] + boxes[..., :2]) / 2, boxes[..., 2:] - boxes[..., :2]
-    return _keypoint_targets(truth, centers, sizes, sizes, geometry, num_classes, options, class_specific)
+    sizes_for_radius = sizes.ceil() if options.radius == 'legacy' else sizes
+    return _keypoint_targets(truth, centers, sizes, sizes_for_radius, geometry, num_classes, options, class_specific)
 
 
 def corner_targets(

@@ -5,6 +5,7 @@ import os
 import runpy
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -237,6 +238,17 @@ def test_flip_average_of_a_config_is_used():
     )
     test.main(['average.py', checkpoint(), '--work-dir', 'averaged', '--tta'])
     assert 'coco/bbox_mAP_50' in figures('averaged')
+
+
+@pytest.mark.parametrize(
+    ('name', 'wrapper'),
+    [('cornernet/cornernet_r18_custom.py', 'FlipJoin'), ('centernet/centernet_r18_custom.py', 'FlipAverage')],
+)
+def test_flip_tta_of_the_network_input_keeps_the_pipeline(name, wrapper):
+    cfg = Config.fromfile(configs_root() / name)
+    plain = deepcopy(cfg.test_dataloader.dataset.pipeline)
+    test.use_tta(cfg)
+    assert cfg.model.type == f'mmdet_kpheads.{wrapper}' and cfg.test_dataloader.dataset.pipeline == plain
 
 
 def test_voc_format_trains_and_reports_both_metrics():

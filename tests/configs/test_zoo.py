@@ -96,6 +96,19 @@ def test_header_of_a_template_claims_no_training(config):
     assert 'not trained as written' in header_of(config)
 
 
+@pytest.mark.parametrize('model', named(model for model in RECIPES if 'Results' in model and model['Config'] in STEPPED))
+def test_flip_tta_of_a_published_figure_is_that_of_its_source(model):
+    cfg, source = config_of(model), model['Results'][0]['Source']
+    wrapper = cfg.get('tta_model')
+    if 'mstest' in model['Name']:
+        assert wrapper.type == 'DetTTAModel'
+    elif model['Config'].startswith('configs/cornernet'):
+        assert wrapper.to_dict() == {'type': 'mmdet_kpheads.FlipJoin'} and cfg.model.test_cfg.nms.type == 'soft_nms'
+    elif source.startswith('CenterNet repository'):
+        assert wrapper.to_dict() == {'type': 'mmdet_kpheads.FlipAverage', 'average_offsets': False}
+        assert cfg.model.bbox_head.radius == 'legacy'
+
+
 def test_every_config_is_in_one_of_two_groups_and_the_docs_agree():
     sections = re.split('^## ', (ROOT / 'docs/zoo.md').read_text(), flags=re.MULTILINE)
     linked = {

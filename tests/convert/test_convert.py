@@ -54,6 +54,31 @@ def dla_up(deformable):
     return dict(type='mmdet_kpheads.DLAUp', in_channels=CHANNELS[2:], deformable=deformable)
 
 
+def autoassign(add_extra_convs):
+    neck = dict(
+        type='FPN',
+        in_channels=[32, 64, 128, 256],
+        out_channels=32,
+        start_level=1,
+        add_extra_convs=add_extra_convs,
+        num_outs=5,
+        relu_before_extra_convs=True,
+    )
+    head = dict(
+        type='mmdet_kpheads.AutoAssignHead',
+        num_classes=CLASSES,
+        in_channels=32,
+        feat_channels=32,
+        strides=(8, 16, 32, 64, 128),
+        loss_bbox=dict(type='GIoULoss', loss_weight=5.0),
+    )
+    return 'caffe', neck, head
+
+
+SINCE_2021 = (
+    'Megvii-BaseDetection/cvpods, AutoAssign since February 2021 (P6 from P5: the config needs '
+    'model.neck.add_extra_convs=on_output)'
+)
 # (original model, our backbone, neck and head)
 MODELS_OF = {
     'xingyizhou/CenterNet, dla (deformable)': (
@@ -103,26 +128,11 @@ MODELS_OF = {
     ),
     'Megvii-BaseDetection/AutoAssign (cvpods)': (
         lambda: authors.AutoAssign(8, 32, CLASSES),
-        (
-            'caffe',
-            dict(
-                type='FPN',
-                in_channels=[32, 64, 128, 256],
-                out_channels=32,
-                start_level=1,
-                add_extra_convs=True,
-                num_outs=5,
-                relu_before_extra_convs=True,
-            ),
-            dict(
-                type='mmdet_kpheads.AutoAssignHead',
-                num_classes=CLASSES,
-                in_channels=32,
-                feat_channels=32,
-                strides=(8, 16, 32, 64, 128),
-                loss_bbox=dict(type='GIoULoss', loss_weight=5.0),
-            ),
-        ),
+        autoassign(True),
+    ),
+    SINCE_2021: (
+        lambda: authors.AutoAssign(8, 32, CLASSES, p6_from_p5=True),
+        autoassign('on_output'),
     ),
 }
 

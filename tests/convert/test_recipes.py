@@ -50,6 +50,23 @@ def both_models(recipe, original):
 
 
 @pytest.mark.usefixtures('mmdet_scope')
+def test_autoassign_weights_with_p6_from_p5_fit_the_recipe_with_one_option():
+    recipe = 'autoassign/untrained/autoassign_r50_8xb2-1x_coco-cvpods.py'
+    cfg = Config.fromfile(configs_root() / recipe)
+    with torch.device('meta'):
+        converted = convert(authors.AutoAssign(64, 256, COCO, p6_from_p5=True).state_dict())
+        model = MODELS.build(cfg.model)
+    option = 'model.neck.add_extra_convs=on_output'
+    assert f'the config needs {option})' in converted.report()
+    refusal = r'neck.fpn_convs.3.conv.weight is \(256, 256, 3, 3\) and must be \(256, 2048, 3, 3\)'
+    with pytest.raises(InputError, match=refusal):
+        check_fit(model, converted.weights, recipe)
+    cfg.merge_from_dict(dict([option.split('=')]))
+    with torch.device('meta'):
+        check_fit(MODELS.build(cfg.model), converted.weights, recipe)
+
+
+@pytest.mark.usefixtures('mmdet_scope')
 @pytest.mark.parametrize('recipe', RECIPES)
 def test_recipe_accepts_the_authors_weights(recipe):
     theirs, ours = both_models(recipe, recipe)

@@ -1,6 +1,6 @@
 import torch
 
-from mmdet_kpheads.functional.boxes import clip_boxes, has_area
+from mmdet_kpheads.functional.boxes import clip_boxes, has_area, mirror_boxes
 
 
 def test_clip_to_one_extent_per_image():
@@ -15,3 +15,8 @@ def test_has_area():
         [[0.0, 0, 1, 1], [0, 0, 0, 1], [0, 0, 1, 0], [2, 2, 1, 1], [0, 0, nan, 1], [0, 0, inf, 1], [-inf, 0, 1, 1]]
     )
     assert has_area(boxes).tolist() == [True] + [False] * 6
+
+
+def test_mirror():
+    boxes = torch.tensor([[1.0, 2.0, 4.0, 9.0], [0.0, 0.0, 10.0, 5.0]])
+    assert mirror_boxes(boxes, 10).tolist() == [[6.0, 2.0, 9.0, 9.0], [0.0, 0.0, 10.0, 5.0]]

@@ -413,8 +413,11 @@ class Bottleneck(nn.Module):
 
 
 class Pyramid(nn.Module):
-    def __init__(self, width, after):
+    """P6 is computed from C5, or, in cvpods since February 2021, from P5."""
+
+    def __init__(self, width, after, from_p5=False):
         super().__init__()
+        self.from_p5 = from_p5
         self.bottom_up, self.top_block = nn.Module(), nn.Module()
         self.bottom_up.stem = nn.Module()
         self.bottom_up.stem.conv1 = NormedConv(3, width, 7, 2)
@@ -428,7 +431,7 @@ class Pyramid(nn.Module):
                 setattr(self, f'fpn_lateral{stage + 2}', nn.Conv2d(wide, after, 1))
                 setattr(self, f'fpn_output{stage + 2}', nn.Conv2d(after, after, 3, padding=1))
             before = wide
-        self.top_block.p6 = nn.Conv2d(before, after, 3, 2, 1)
+        self.top_block.p6 = nn.Conv2d(after if from_p5 else before, after, 3, 2, 1)
         self.top_block.p7 = nn.Conv2d(after, after, 3, 2, 1)
 
     def forward(self, image):
@@ -442,7 +445,7 @@ class Pyramid(nn.Module):
             lateral = getattr(self, f'fpn_lateral{stage}')(x)
             above = lateral if above is None else lateral + F.interpolate(above, scale_factor=2)
             levels.insert(0, getattr(self, f'fpn_output{stage}')(above))
-        p6 = self.top_block.p6(c5)
+        p6 = self.top_block.p6(levels[-1] if self.from_p5 else c5)
         return [*levels, p6, self.top_block.p7(F.relu(p6))]
 
 
@@ -457,10 +460,10 @@ class AutoAssign(nn.Module):
 
     STRIDES = (8, 16, 32, 64, 128)
 
-    def __init__(self, width, channels, classes):
+    def __init__(self, width, channels, classes, p6_from_p5=False):
         super().__init__()
         self.register_buffer('pixel_mean', torch.zeros(3, 1, 1))
-        self.backbone, self.head = Pyramid(width, channels), nn.Module()
+        self.backbone, self.head = Pyramid(width, channels, p6_from_p5), nn.Module()
         for name in ('cls_subnet', 'bbox_subnet'):
             layers = [
                 layer

@@ -18,6 +18,19 @@ def radius_exact(h: float, w: float, t: float) -> float:
     return min(roots)
 
 
+def radius_of_centernet(h: float, w: float, t: float) -> float:
+    """The formula of CenterNet's repository, of a size rounded up: the larger root everywhere, halved for every a."""
+    h, w = math.ceil(h), math.ceil(w)
+    roots = []
+    for a, b, c in (
+        (1, h + w, h * w * (1 - t) / (1 + t)),
+        (4, 2 * (h + w), (1 - t) * h * w),
+        (4 * t, -2 * t * (h + w), -(1 - t) * h * w),
+    ):
+        roots.append((b + math.sqrt(b * b - 4 * a * c)) / 2)
+    return min(roots)
+
+
 def iou_of_shift(h: float, w: float, r: float) -> float:
     """Worst IoU when both corners are moved by r: each way, inward, outward."""
     one_each = (h - r) * (w - r) / (2 * h * w - (h - r) * (w - r))
@@ -26,13 +39,13 @@ def iou_of_shift(h: float, w: float, r: float) -> float:
     return min(one_each, inward, outward)
 
 
-def heatmap(boxes, labels, num_classes, cells_h, cells_w, cells_per_px, t=0.3):
+def heatmap(boxes, labels, num_classes, cells_h, cells_w, cells_per_px, t=0.3, radius=radius_exact):
     """Dense heat map, one box and one cell at a time."""
     heat = torch.zeros(num_classes, cells_h, cells_w, dtype=torch.float64)
     for (x1, y1, x2, y2), label in zip(boxes, labels, strict=True):
         w, h = (x2 - x1) * cells_per_px, (y2 - y1) * cells_per_px
         cx, cy = math.floor((x1 + x2) / 2 * cells_per_px), math.floor((y1 + y2) / 2 * cells_per_px)
-        r = max(0, math.floor(radius_exact(h, w, t)))
+        r = max(0, math.floor(radius(h, w, t)))
         sigma = (2 * r + 1) / 6
         for y in range(max(0, cy - r), min(cells_h, cy + r + 1)):
             for x in range(max(0, cx - r), min(cells_w, cx + r + 1)):

@@ -1,5 +1,7 @@
 """Pixels and cells, images inside the input, and the grid of a pyramid."""
 
+import warnings
+
 import pytest
 import torch
 
@@ -67,7 +69,25 @@ def test_a_batch_that_fills_the_input_needs_no_mask():
 def test_a_border_without_area_gives_its_margins_alone(border, extent):
     """(top, bottom, left, right); mmdet's head reads top and left, and its tests pass [1, 1, 1, 1]."""
     meta = dict(batch_input_shape=(64, 64), img_shape=(48, 64), border=border)
-    assert image_extents([meta], torch.device('cpu')).tolist() == [[float(side) for side in extent]]
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter('default')
+        for _ in range(2):
+            assert image_extents([meta, meta], torch.device('cpu')).tolist() == [[float(side) for side in extent]] * 2
+    texts = [str(warning.message) for warning in seen]
+    assert len(texts) == (extent[2:] == [64, 48])
+    assert all('border must be (top, bottom, left, right)' in text for text in texts)
+
+
+def test_the_mirror_image_of_a_padded_input_has_its_padding_on_the_left():
+    """50 x 64 pixels of an image in 64 x 64: 14 pixels of padding, of which three whole cells and a half."""
+    meta = dict(batch_input_shape=(64, 64), img_shape=(40, 50))
+    plain = MapGeometry.from_metas([meta], torch.zeros(1, 3, 16, 16))
+    mirrored = plain.mirror()
+    assert mirrored.extent_px.tolist() == [[14.0, 0.0, 64.0, 40.0]]
+    cells = mirrored.valid_cells()
+    assert cells is not None and cells[0, 0].nonzero().tolist() == [[y, x] for y in range(10) for x in range(3, 16)]
+    assert torch.equal(mirrored.mirror().extent_px, plain.extent_px)
+    assert torch.equal(cells.flip(-1), plain.valid_cells())
 
 
 def test_scale_factors_default_to_one_and_are_required_after_a_resize():

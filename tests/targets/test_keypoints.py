@@ -34,6 +34,22 @@ def test_heatmap_equals_the_loop(count):
     torch.testing.assert_close(draw(targets.gaussians)[0].double(), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize('count', [1, 10, 60])
+def test_legacy_heatmap_equals_that_of_centernets_repository(count):
+    image = well_formed(count, 3, 128)
+    targets = targets_of(image, radius='legacy')
+    boxes, labels = image.bboxes.tolist(), image.labels.tolist()
+    expected = reference.heatmap(boxes, labels, 3, 32, 32, 0.25, 0.7, reference.radius_of_centernet)
+    torch.testing.assert_close(draw(targets.gaussians)[0].double(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_legacy_radius_by_hand():
+    """27 x 31 px are 6.75 x 7.75 cells and count as 7 x 8: the third root is 2.04, and 1.97 without rounding up."""
+    (radius,) = targets_of(instances([[8, 12, 35, 43]], [2]), radius='legacy').gaussians.radius[0, :1].tolist()
+    assert radius == 2
+    assert reference.radius_of_centernet(7.75, 6.75, 0.7) == pytest.approx(2.0415, abs=1e-4)
+
+
 @pytest.mark.parametrize('size', [(128, 128), (96, 160)])
 def test_dense_maps_equal_mmdet(size):
     from mmdet.models.dense_heads import CenterNetHead

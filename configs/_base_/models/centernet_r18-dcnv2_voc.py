@@ -7,3 +7,4 @@ model = dict(
     neck=dict(use_dcn=True),
     # unlike there, difficult objects are not background
     bbox_head=dict(num_classes=20, radius='legacy', ignore_regions=True))
+tta_model = dict(average_offsets=False)  # as there

@@ -1,5 +1,5 @@
 # A small CornerNet for a single GPU or a CPU: ResNet-18, three transposed convolutions, one level.
-_base_ = ['./centernet_r18.py', '../tta.py']
+_base_ = './centernet_r18.py'
 
 model = dict(
     type='CornerNet',
@@ -18,20 +18,5 @@ model = dict(
         max_per_img={{_base_.max_detections}},
         nms=dict(type='soft_nms', iou_threshold=0.5, method='gaussian')))
 
-# --tta: boxes of the image and of its mirror image are merged, as in the paper
-tta_model = _base_.tta_soft_nms
-tta_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(
-        type='TestTimeAug',
-        transforms=[
-            [dict(type='Resize', scale=(512, 512), keep_ratio=True)],
-            _base_.tta_flips,
-            [
-                dict(
-                    type='PackDetInputs',
-                    meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip',
-                               'flip_direction', 'instances'))
-            ],
-        ]),
-]
+# --tta: boxes of the image and of its mirror image are joined before soft-NMS, as in the paper
+tta_model = dict(type='mmdet_kpheads.FlipJoin')

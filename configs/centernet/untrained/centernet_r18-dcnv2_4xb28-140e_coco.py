@@ -16,4 +16,5 @@ model = dict(
     neck=dict(use_dcn=True),
     bbox_head=dict(num_classes=80, radius='legacy'))
 train_dataloader = dict(batch_size=28)
+tta_model = dict(average_offsets=False)  # the repository keeps the offsets of the plain image
 tta_pipeline = {{_base_.test_pipeline}}

@@ -36,10 +36,7 @@ test_pipeline = [
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'border')),
 ]
-tta_pipeline = [
-    dict(type='LoadImageFromFile', to_float32=True),
-    dict(type='TestTimeAug', transforms=[_base_.tta_flips, [pad_to_127], _base_.tta_pack]),
-]
+tta_pipeline = test_pipeline
 
 train_dataloader = dict(
     batch_size=6, num_workers=3, dataset=dict(dataset=dict(pipeline=train_pipeline), times=1))

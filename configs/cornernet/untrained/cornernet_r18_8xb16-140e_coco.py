@@ -10,3 +10,4 @@ _base_ = [
 ]
 
 model = dict(bbox_head=dict(num_classes=80))
+tta_pipeline = {{_base_.test_pipeline}}
