@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from .. import compat
-from ..errors import InputError
+from ..errors import InputError, RunStoppedError
 from ..version import __version__
 
 PROG = 'mmdet-kpheads'
@@ -27,6 +27,7 @@ SUMMARIES = {
 MODULES = {'convert': 'convert_checkpoint'}  # the others are called as their subcommand
 EXIT_BROKEN_STACK = 1
 EXIT_INPUT_ERROR = 2
+EXIT_INTERRUPTED = 130  # as of a shell: 128 and the number of SIGINT
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The subcommand and its arguments; None for those of the process.
 
     Returns:
-        Exit code: 0 for success, 1 for a broken stack or a failed check, 2 for bad input.
+        Exit code: 0 for success, 1 for a broken stack or a failed check, 2 for bad input, 3 for a training that had to
+        stop, 130 for Ctrl-C, 143 for SIGTERM.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ('-h', '--help'):
@@ -51,6 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f'error: {error}', file=sys.stderr)
         return EXIT_INPUT_ERROR
+    except RunStoppedError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print('error: stopped by Ctrl-C', file=sys.stderr)
+        return EXIT_INTERRUPTED
 
 
 def run(command: str, argv: list[str]) -> int:
@@ -58,6 +66,7 @@ def run(command: str, argv: list[str]) -> int:
 
     Raises:
         InputError: If there is no such subcommand, or from the subcommand.
+        RunStoppedError: From the subcommand.
     """
     if command not in SUMMARIES:
         near = difflib.get_close_matches(command, SUMMARIES, n=1)

@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from ..data.check import require_readable
 from ..errors import InputError
 from . import arguments
+from .failures import config_errors
 from .speed import speed_up_test
 from .subcommands import make_parser
 
@@ -76,6 +77,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.out and not args.out.endswith(('.pkl', '.pickle')):
         raise InputError(f'--out must end in .pkl or .pickle, but is {args.out}')
     cfg = arguments.load_config(args)
+    arguments.require_keys(cfg, 'model', 'test_dataloader', 'test_cfg', 'test_evaluator')
     arguments.require_checkpoint(args.checkpoint)
     if not format_only(cfg.test_evaluator):
         require_readable(cfg.test_dataloader.dataset)
@@ -87,7 +89,9 @@ def main(argv: list[str] | None = None) -> None:
     if args.fast:
         print(f'speed: {speed_up_test(cfg, torch.device(get_device()).type)}')
     setup_cache_size_limit_of_dynamo()
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    with config_errors(cfg):
+        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    arguments.require_fitting(runner.model, args.checkpoint)
     if args.out:
         runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
     runner.test()
