@@ -1,6 +1,7 @@
 """What ends a run early, as one line with the last good checkpoint."""
 
 import contextlib
+import os
 import signal
 import traceback
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from ..errors import InputError, RunStoppedError
 from .resuming import newest_checkpoint
 
 CONFIG_ERRORS = (AssertionError, AttributeError, ImportError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
+DEAD_WORKER = 'DataLoader worker'  # in torch's error when a worker was killed
 TRACEBACK_FILE = 'traceback.txt'
 
 
@@ -21,8 +23,21 @@ class Terminated(BaseException):
     """SIGTERM arrived."""
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise Terminated
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    """SIGTERM raises ``Terminated``; Ctrl-C reaches this process alone and not its workers, which then end with it."""
+    main = os.getpid()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if os.getpid() == main:
+            raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -33,12 +48,12 @@ def ending_well(cfg: Config) -> Iterator[None]:
         cfg: Of the run; its work dir is searched for the checkpoint.
 
     Raises:
-        RunStoppedError: For Ctrl-C (exit code 130), SIGTERM (143), a full disk or missing permission (3), and with its
-            own code where a hook raised it.
+        RunStoppedError: For Ctrl-C (exit code 130), SIGTERM (143), a full disk, missing permission or a killed worker
+            (3), and with its own code where a hook raised it.
     """
-    before = signal.signal(signal.SIGTERM, _terminate)
     try:
-        yield
+        with _signals_raise():
+            yield
     except KeyboardInterrupt:
         raise _stopped(cfg, 'stopped by Ctrl-C', 128 + signal.SIGINT) from None
     except Terminated:
@@ -47,8 +62,10 @@ def ending_well(cfg: Config) -> Iterator[None]:
         raise _stopped(cfg, f'{type(error).__name__}: {last_line(error)}') from error
     except RunStoppedError as error:
         raise _stopped(cfg, str(error), error.exit_code) from error
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    except RuntimeError as error:
+        if DEAD_WORKER not in str(error):
+            raise
+        raise _stopped(cfg, f'{first_line(error)} (out of memory?)') from error
 
 
 def _stopped(cfg: Config, reason: str, *exit_code: int) -> RunStoppedError:
