@@ -47,9 +47,9 @@ def test_the_cause_and_the_last_checkpoint_are_named(cfg, stop, reason, code):
     assert stopped.value.exit_code == code
     os.mkdir(cfg.work_dir)
     torch.save({'meta': {'iter': 1}, 'optimizer': {}}, f'{cfg.work_dir}/epoch_1.pth')
-    with pytest.raises(RunStoppedError, match=r'last good checkpoint: .*run/epoch_1\.pth; go on with --resume$'):
-        with failures.ending_well(cfg):
-            stop()
+    named = r'last good checkpoint: .*run/epoch_1\.pth; go on with --resume$'
+    with pytest.raises(RunStoppedError, match=named), failures.ending_well(cfg):
+        stop()
     assert before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
 
 

@@ -101,7 +101,7 @@ def test_on_a_gpu_no_checkpoint_is_saved_after_it(monkeypatch, call):
     run = on_a_gpu(monkeypatch, 50)
     run.step(NAN)
     run.step(1.0)
-    arguments = [{}] if call == 'before_save_checkpoint' else []
+    arguments: list[dict] = [{}] if call == 'before_save_checkpoint' else []
     with pytest.raises(RunStoppedError, match='iteration 1'):
         getattr(run.hook, call)(run, *arguments)
 
