@@ -21,6 +21,7 @@ EXIT_INPUT_ERROR = 2
 # How often a waiting thread of libgomp looks before it sleeps. A training step of the small demo on two cores took
 # 69 ms with this, 84 ms with libgomp's default and 137 ms with OMP_WAIT_POLICY=PASSIVE.
 SPIN_COUNT = '10000'
+EXIT_INTERRUPTED = 130  # as of a shell: 128 and the number of SIGINT
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The subcommand and its arguments; None for those of the process.
 
     Returns:
-        Exit code: 0 for success, 1 for a broken stack or a failed check, 2 for bad input.
+        Exit code: 0 for success, 1 for a broken stack or a failed check, 2 for bad input, 3 for a training that had to
+        stop, 130 for Ctrl-C, 143 for SIGTERM.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ('-h', '--help'):
@@ -54,7 +56,7 @@ def run(command: str, argv: list[str]) -> int:
     if 'OMP_WAIT_POLICY' not in os.environ:
         os.environ.setdefault('GOMP_SPINCOUNT', SPIN_COUNT)  # libgomp reads it when torch loads it
     from mmdet_kpheads import compat
-    from mmdet_kpheads.errors import InputError
+    from mmdet_kpheads.errors import InputError, RunStoppedError
 
     try:
         if command != 'doctor':
@@ -69,6 +71,12 @@ def run(command: str, argv: list[str]) -> int:
     except InputError as error:
         print(f'error: {one_line(error)}', file=sys.stderr)
         return EXIT_INPUT_ERROR
+    except RunStoppedError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print('error: stopped by Ctrl-C', file=sys.stderr)
+        return EXIT_INTERRUPTED
     return code or 0
 
 

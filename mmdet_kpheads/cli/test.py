@@ -20,6 +20,7 @@ from ..data.check import require_readable
 from ..detectors.flip_tta import FlipTTA
 from ..errors import InputError
 from . import arguments
+from .failures import config_errors
 from .speed import speed_up_test
 
 TTA_META_KEYS = ('ori_shape', 'img_shape', 'scale_factor', 'border', 'flip', 'flip_direction')
@@ -72,6 +73,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.out and not args.out.endswith(('.pkl', '.pickle')):
         raise InputError(f'--out must end in .pkl or .pickle, but is {args.out}')
     cfg = arguments.load_config(args)
+    arguments.require_keys(cfg, 'model', 'test_dataloader', 'test_cfg', 'test_evaluator')
     arguments.require_checkpoint(args.checkpoint)
     if not format_only(cfg.test_evaluator):
         require_readable(cfg.test_dataloader.dataset)
@@ -84,7 +86,9 @@ def main(argv: list[str] | None = None) -> None:
         print(f'speed: {speed_up_test(cfg, torch.device(get_device()).type)}')
     setup_cache_size_limit_of_dynamo()
     compat.register(init_default_scope=False)  # faster than by the runner, with all that they import
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    with config_errors(cfg):
+        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    arguments.require_fitting(runner.model, args.checkpoint)
     if args.out:
         runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
     runner.test()

@@ -7,6 +7,7 @@ import torch
 from mmdet.utils import setup_cache_size_limit_of_dynamo
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -16,11 +17,17 @@ from .. import compat
 from ..data.check import require_readable
 from ..errors import InputError
 from . import arguments
-from .speed import speed_up_training
+from .failures import config_errors, ending_well
+from .resuming import resume
+from .speed import add_hook, speed_up_training
+
+OWN_HOOKS = ('mmdet_kpheads.FiniteLossHook', 'mmdet_kpheads.ResumeHook')
 
 
 def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
     """Write --amp, --fast, --compile, --auto-scale-lr and --resume into the config; print what makes it fast.
+
+    Also adds the hooks that let a run end well, where the config lacks them.
 
     Raises:
         InputError: If --amp does not fit the device, --auto-scale-lr has no base batch size, or --resume no such
@@ -30,14 +37,19 @@ def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
         device = torch.device(get_device()).type
         print(f'speed: {speed_up_training(cfg, device, args.amp, args.fast, args.compile)}')
     if args.auto_scale_lr:
-        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+        if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise InputError('--auto-scale-lr needs auto_scale_lr.base_batch_size in the config')
         cfg.auto_scale_lr.enable = True
     if args.resume:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
-    if cfg.get('load_from'):
+    if cfg.get('resume') and 'runner_type' not in cfg:  # another runner saves folders
+        resume(cfg)
+    elif cfg.get('load_from'):
         arguments.require_checkpoint(cfg.load_from)
+    for kind in OWN_HOOKS:
+        if kind not in [hook.get('type') for hook in cfg.get('custom_hooks') or []]:
+            add_hook(cfg, kind)
 
 
 def check_inputs(cfg: Config) -> None:
@@ -58,12 +70,44 @@ def main(argv: list[str] | None = None) -> None:
 
     Raises:
         InputError: If the config, a dataset or a checkpoint cannot be used.
+        RunStoppedError: If the training had to stop. The message names the last good checkpoint.
     """
     args = parse('train', argv)
     cfg = arguments.load_config(args)
-    apply_arguments(cfg, args)
-    check_inputs(cfg)
-    setup_cache_size_limit_of_dynamo()
-    compat.register(init_default_scope=False)  # faster than by the runner, with all that they import
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    runner.train()
+    arguments.require_keys(cfg, 'model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
+    with ending_well(cfg):
+        apply_arguments(cfg, args)
+        check_inputs(cfg)
+        setup_cache_size_limit_of_dynamo()
+        compat.register(init_default_scope=False)  # faster than by the runner, with all that they import
+        run(cfg)
+
+
+def run(cfg: Config) -> None:
+    """Build a runner and train.
+
+    Raises:
+        InputError: If the config cannot be built, does not work in its first step, or does not fit its checkpoint.
+    """
+    steps = StepCounter()
+    with config_errors(cfg, steps.any):
+        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        if cfg.get('resume') and cfg.get('load_from'):
+            arguments.require_fitting(runner.model, cfg.load_from)
+        runner.register_hook(steps)
+        runner.train()
+
+
+class StepCounter(Hook):
+    """Counts the steps that this process has made."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def after_train_iter(self, *args: Any, **options: Any) -> None:
+        """Count one."""
+        self.steps += 1
+
+    def any(self) -> bool:
+        """Whether there was one."""
+        return self.steps > 0

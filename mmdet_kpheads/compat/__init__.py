@@ -26,9 +26,10 @@ def prepare() -> None:
 
 
 def install() -> None:
-    """Change three things in mmengine and one in mmcv for the rest of the process. Safe to repeat.
+    """Change four things in mmengine and one in mmcv for the rest of the process. Safe to repeat.
 
     - Checkpoints are always read as data (``weights_only=True``). A file that asks for more raises ``InputError``.
+    - Files are written whole or not at all, and old checkpoints are deleted after the new one is complete.
     - Configs find bases of this package, ``_base_ = 'mmdet_kpheads::...'``, and ``mmdet::...`` without
       ``pkg_resources``.
     - Distributed processes on a machine without a GPU use the gloo backend.
@@ -43,9 +44,10 @@ def install() -> None:
         >>> cfg = Config.fromfile('my_config.py')  # doctest: +SKIP
     """
     prepare()
-    from . import checkpoint_loading, config_bases, cpu_processes, image_loading  # they import mmengine
+    # they import mmengine
+    from . import checkpoint_loading, checkpoint_saving, config_bases, cpu_processes, image_loading
 
-    for module in (checkpoint_loading, config_bases, cpu_processes, image_loading):
+    for module in (checkpoint_loading, checkpoint_saving, config_bases, cpu_processes, image_loading):
         module.install()
 
 

@@ -24,6 +24,7 @@ from torch.torch_version import TorchVersion
 from ..errors import InputError
 
 NUMBER_TYPES = '?bhilqBHILQefd'
+CUT_OFF = re.compile('PytorchStreamReader|unexpected EOF|Invalid argument')  # in torch's errors for a file cut off
 # mmengine pickles these functions, which Python writes as getattr(class, name).
 FUNCTIONS: dict[type, tuple[str, ...]] = {
     HistoryBuffer: ('min', 'max', 'current', 'mean'),
@@ -55,8 +56,8 @@ def load(file: Any, map_location: Any = None, weights_only: bool | None = None) 
         weights_only: Ignored; it is always True.
 
     Raises:
-        InputError: If the file asks for anything but data. The message names the file and what it asked for. Nothing
-            in the file has run.
+        InputError: If the file asks for anything but data, or is cut off. The message names the file and what it asked
+            for. Nothing in the file has run.
     """
     return _refusing(file, lambda: torch.load(file, map_location=map_location, weights_only=True))
 
@@ -93,17 +94,22 @@ def load_url(url: str, **options: Any) -> Any:
 
 
 def _refusing(source: Any, read: Callable[[], Any]) -> Any:
+    name = getattr(source, 'name', source)
     try:
         return read()
     except UnpicklingError as error:
         asked = re.search(r'GLOBAL (\S+)', str(error)) or re.search(r'REDUCE.* (\S+)', str(error))
-        reason = str(error).splitlines()[0]
+        reason = 'it is not a checkpoint'
         if asked:
             reason = f'it references {asked[1].removeprefix("builtins.")}, which is not a tensor or plain data'
         raise InputError(
-            f'checkpoint {getattr(source, "name", source)!r} is refused: {reason}. Nothing was executed. '
+            f'checkpoint {name!r} is refused: {reason}. Nothing was executed. '
             'If you trust its origin, first declare that with torch.serialization.add_safe_globals.'
         ) from None
+    except (EOFError, OSError, RuntimeError) as error:
+        if not isinstance(error, EOFError) and not CUT_OFF.search(str(error)):
+            raise
+        raise InputError(f'checkpoint {name!r} cannot be read: the file is empty or cut off; copy it again') from None
 
 
 def _safe_globals() -> list[Callable | tuple[Callable, str]]:

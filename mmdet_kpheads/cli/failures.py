@@ -1,0 +1,115 @@
+"""What ends a run early, as one line with the last good checkpoint."""
+
+import contextlib
+import os
+import signal
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from mmengine.config import Config
+
+from ..errors import InputError, RunStoppedError
+from .resuming import newest_checkpoint
+
+CONFIG_ERRORS = (AssertionError, AttributeError, ImportError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
+DEAD_WORKER = 'DataLoader worker'  # in torch's error when a worker was killed
+TRACEBACK_FILE = 'traceback.txt'
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived."""
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    """SIGTERM raises ``Terminated``; Ctrl-C reaches this process alone and not its workers, which then end with it."""
+    main = os.getpid()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if os.getpid() == main:
+            raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def ending_well(cfg: Config) -> Iterator[None]:
+    """Turn what stops a training into one line that names the last good checkpoint.
+
+    Args:
+        cfg: Of the run; its work dir is searched for the checkpoint.
+
+    Raises:
+        RunStoppedError: For Ctrl-C (exit code 130), SIGTERM (143), a full disk, missing permission or a killed worker
+            (3), and with its own code where a hook raised it.
+    """
+    try:
+        with _signals_raise():
+            yield
+    except KeyboardInterrupt:
+        raise _stopped(cfg, 'stopped by Ctrl-C', 128 + signal.SIGINT) from None
+    except Terminated:
+        raise _stopped(cfg, 'stopped by SIGTERM', 128 + signal.SIGTERM) from None
+    except OSError as error:
+        raise _stopped(cfg, f'{type(error).__name__}: {last_line(error)}') from error
+    except RunStoppedError as error:
+        raise _stopped(cfg, str(error), error.exit_code) from error
+    except RuntimeError as error:
+        if DEAD_WORKER not in str(error):
+            raise
+        raise _stopped(cfg, f'{first_line(error)} (out of memory?)') from error
+
+
+def _stopped(cfg: Config, reason: str, *exit_code: int) -> RunStoppedError:
+    saved, _ = newest_checkpoint(cfg)
+    where = f'last good checkpoint: {saved.path}; go on with --resume' if saved else 'no checkpoint was saved'
+    return RunStoppedError(f'{reason}; {where}', *exit_code)
+
+
+@contextmanager
+def config_errors(cfg: Config, started: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Turn what a wrong config raises into one line. The traceback is written to the work dir.
+
+    Args:
+        cfg: The config that is built or run.
+        started: Whether its first step is done; an error after that keeps its traceback.
+
+    Raises:
+        InputError: For an error before the first step.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except CONFIG_ERRORS as error:
+        if started():
+            raise
+        path = Path(cfg.work_dir) / TRACEBACK_FILE
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(traceback.format_exc())
+        message = f'the config does not work: {type(error).__name__}: {first_line(error)}'
+        raise InputError(f'{message} (traceback: {path})') from error
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a message."""
+    return next(iter(_lines(error)), 'no message')
+
+
+def last_line(error: BaseException) -> str:
+    """The last line of a message: of an error in a worker, the part after its traceback."""
+    return next(iter(_lines(error)[::-1]), 'no message')
+
+
+def _lines(error: BaseException) -> list[str]:
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    return [line.strip() for line in text.splitlines() if line.strip()]
