@@ -21,11 +21,13 @@ except ImportError as error:
     _broken_stack = str(error)
     warnings.warn(_broken_stack, stacklevel=2)
 else:  # these import mmdet.models, which needs prepare() first
-    from . import backbones, detectors, heads, hooks, losses, necks, optim
+    from . import backbones, detectors, heads, hooks, inference, losses, necks, optim
     from .backbones import DLA
     from .compat import register
+    from .compat.config_bases import find_config
     from .detectors import FlipAverage, FlipJoin
     from .heads import AutoAssignHead, CenterNetHead, CenterPrior, CornerNetHead
+    from .inference import load_model
     from .losses import (
         AssociativeEmbeddingLoss,
         CornerTripletLoss,
@@ -55,8 +57,11 @@ __all__ = [
     '__version__',
     'backbones',
     'detectors',
+    'find_config',
     'heads',
     'hooks',
+    'inference',
+    'load_model',
     'losses',
     'necks',
     'optim',

@@ -7,6 +7,7 @@ PROG = 'mmdet-kpheads'
 SUMMARIES = {
     'train': 'train a detector',
     'test': 'test a detector, save predictions and visualizations',
+    'predict': 'detect objects in images, videos and camera streams',
     'check-dataset': 'report class counts and annotation errors of a dataset',
     'convert': 'convert a checkpoint of mmdet or of an original repository',
     'show-assignment': 'draw what AutoAssign has learned',
@@ -42,6 +43,13 @@ def parse(command: str, argv: list[str] | None) -> argparse.Namespace:
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that mmdet's train.py and test.py share."""
     parser.add_argument('--work-dir', help='folder for logs and checkpoints; default: work_dirs/<config name>')
+    add_config_arguments(parser)
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by the launcher')
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that change a config."""
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -53,8 +61,6 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--drop-in', action='store_true', help="replace mmdet's heads with ours, so that mmdet's configs use them"
     )
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by the launcher')
 
 
 def _key_and_value(text: str) -> str:
@@ -121,6 +127,25 @@ def _add_test(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--tta', action='store_true', help='use test-time augmentation, by default flip TTA')
 
 
+def _add_predict(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('config', help=CONFIG_HELP)
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        'inputs', nargs='+', metavar='input', help='image, video, folder (searched recursively), glob or camera number'
+    )
+    parser.add_argument('--out', default='predictions', help='output folder; default %(default)s')
+    parser.add_argument('--batch-size', type=_positive, help="images per batch; default: that of the config's test set")
+    parser.add_argument('--score-thr', type=float, default=0.3, help='lowest score; default %(default)s')
+    parser.add_argument('--classes', nargs='+', metavar='NAME', help='keep the detections of these classes only')
+    parser.add_argument('--device', help='for example cpu or cuda:1; default: a GPU if there is one')
+    parser.add_argument('--show', action='store_true', help='show predictions in a window; q ends')
+    parser.add_argument('--no-pictures', action='store_true', help='write the JSON and CSV files only')
+    parser.add_argument(
+        '--fast', action='store_true', help='mixed precision where it is native, and convolutions channels last'
+    )
+    add_config_arguments(parser)
+
+
 def _add_check_dataset(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help=CONFIG_HELP)
     add_common_arguments(parser)
@@ -173,6 +198,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
 ADDERS = {  # the doctor has no arguments
     'train': _add_train,
     'test': _add_test,
+    'predict': _add_predict,
     'check-dataset': _add_check_dataset,
     'convert': _add_convert,
     'show-assignment': _add_show_assignment,

@@ -1,4 +1,4 @@
-"""Arguments that the subcommands share, and configs found by path or by name."""
+"""Arguments that the subcommands share, and the config that they name."""
 
 import argparse
 import difflib
@@ -14,48 +14,19 @@ from mmengine.runner import Runner
 from torch import nn
 
 from ..compat.checkpoint_loading import load_from_local
-from ..compat.config_bases import configs_root
+from ..compat.config_bases import find_config
 from ..errors import InputError, listed
 
 LAUNCHER_VARIABLES = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_LOCAL_RANK'}
 RUNNER_KEYS = sorted(signature(Runner.__init__).parameters)
 
 
-def find_config(name: str) -> Path:
-    """Find a config by its path, or by its name among the configs of the package.
-
-    Args:
-        name: A path, or ``centernet/x.py`` or ``mmdet_kpheads::centernet/x.py``.
+def read_config(args: argparse.Namespace) -> Config:
+    """Read the config that the arguments name, with --drop-in and --cfg-options applied.
 
     Raises:
-        InputError: If there is none. The message names similar ones.
+        InputError: If the config does not exist, is not a valid config or has a misspelled key.
     """
-    if Path(name).is_file():
-        return Path(name)
-    root = configs_root()
-    relative = name.removeprefix('mmdet_kpheads::').removeprefix('configs/')
-    if (root / relative).is_file():
-        return root / relative
-    known = {str(path.relative_to(root)): path.name for path in root.rglob('*.py') if '_base_' not in path.parts}
-    near = difflib.get_close_matches(Path(name).name, known.values(), n=3)
-    hint = [path for path, file in known.items() if file in near] or sorted(known)
-    raise InputError(f'config not found: {name}, neither here nor in {root}; is it one of {", ".join(hint)}?')
-
-
-def load_config(args: argparse.Namespace) -> Config:
-    """Read the config that the arguments name, with --cfg-options, --launcher and --work-dir applied.
-
-    Raises:
-        InputError: If the config does not exist or is not a valid config, has a misspelled key, or if --launcher does
-            not fit the environment.
-    """
-    variable = LAUNCHER_VARIABLES.get(args.launcher, 'PATH')
-    if variable not in os.environ:
-        raise InputError(
-            f'--launcher {args.launcher}: {variable} is not set, so the launcher did not start this process; '
-            'use tools/dist_train.sh or tools/slurm_train.sh, or leave it out'
-        )
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     if args.drop_in:
         import_module('mmdet_kpheads.drop_in')
     path = find_config(args.config)
@@ -65,8 +36,25 @@ def load_config(args: argparse.Namespace) -> Config:
     except (SyntaxError, NameError, KeyError, TypeError, FileNotFoundError) as error:
         raise InputError(f'config {path} cannot be read: {type(error).__name__}: {error}') from error
     require_spelling(cfg)
+    return cfg
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read the config that the arguments name, with --launcher and --work-dir applied too.
+
+    Raises:
+        InputError: As ``read_config``, or if --launcher does not fit the environment.
+    """
+    variable = LAUNCHER_VARIABLES.get(args.launcher, 'PATH')
+    if variable not in os.environ:
+        raise InputError(
+            f'--launcher {args.launcher}: {variable} is not set, so the launcher did not start this process; '
+            'use tools/dist_train.sh or tools/slurm_train.sh, or leave it out'
+        )
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = read_config(args)
     cfg.launcher = args.launcher
-    cfg.work_dir = args.work_dir or cfg.get('work_dir') or os.path.join('work_dirs', path.stem)
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or os.path.join('work_dirs', Path(cfg.filename).stem)
     return cfg
 
 

@@ -19,6 +19,7 @@ from ..data.visualization import (
     GROUND_TRUTH_COLOR,
     PREDICTION_COLOR,
     draw_boxes,
+    drawing_order,
     montage,
     read_enlarged,
     side_by_side,
@@ -66,14 +67,13 @@ def draw_predictions(predictions: list[dict], folder: Path, data: Path) -> Path:
     pairs = []
     for image in ground_truth.images[:NUM_DRAWN]:
         found = by_name[image.path.name]
-        kept = found['scores'] >= SCORE_THRESHOLD
-        captions = [
-            f'{CLASSES[label]} {score:.2f}'
-            for label, score in zip(found['labels'][kept], found['scores'][kept], strict=True)
-        ]
+        boxes, scores, labels = (found[key].numpy() for key in ('bboxes', 'scores', 'labels'))
+        order = drawing_order(boxes, scores, labels)
+        order = order[scores[order] >= SCORE_THRESHOLD]
+        captions = [f'{CLASSES[labels[index]]} {scores[index]:.2f}' for index in order]
         pixels, factor = read_enlarged(image.path)
         left = draw_boxes(pixels, np.array(image.boxes) * factor, image.names, GROUND_TRUTH_COLOR)
-        right = draw_boxes(pixels, found['bboxes'][kept].numpy() * factor, captions, PREDICTION_COLOR)
+        right = draw_boxes(pixels, boxes[order] * factor, captions, PREDICTION_COLOR)
         pairs.append(side_by_side(left, right))
         cv2.imwrite(str(folder / f'{image.path.stem}.png'), pairs[-1])
     path = folder / 'montage.png'

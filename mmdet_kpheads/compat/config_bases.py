@@ -5,10 +5,13 @@ model index next to the configs. Once installed, a base ``package::path`` is ``<
 file exists, or ``configs/<path>`` of our checkout. Everything else is left to mmengine.
 """
 
+import difflib
 from importlib.util import find_spec
 from pathlib import Path
 
 from mmengine.config import Config
+
+from ..errors import InputError
 
 PACKAGE_ROOT = Path(__file__).parents[1]
 _mmengine_get_cfg_path = Config._get_cfg_path
@@ -23,6 +26,28 @@ def configs_root() -> Path:
     """Find the folder of our configs: in the wheel, or in the checkout of the package."""
     packed = PACKAGE_ROOT / '.mim' / 'configs'
     return packed if packed.is_dir() else PACKAGE_ROOT.parent / 'configs'
+
+
+def find_config(name: str | Path) -> Path:
+    """Find a config by its path, or by its name among the configs of the package.
+
+    Args:
+        name: A path, or ``centernet/x``, ``centernet/x.py`` or ``mmdet_kpheads::centernet/x.py``.
+
+    Raises:
+        InputError: If there is none. The message names similar ones.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    root = configs_root()
+    relative = str(name).removeprefix('mmdet_kpheads::').removeprefix('configs/')
+    for file in (root / relative, root / f'{relative}.py'):
+        if file.is_file():
+            return file
+    known = {str(path.relative_to(root)): path.name for path in root.rglob('*.py') if '_base_' not in path.parts}
+    near = difflib.get_close_matches(Path(name).name, known.values(), n=3)
+    hint = [path for path, file in known.items() if file in near] or sorted(known)
+    raise InputError(f'config not found: {name}, neither here nor in {root}; is it one of {", ".join(hint)}?')
 
 
 def get_cfg_path(cfg_path: str, filename: str) -> tuple[str, str | None]:

@@ -3,12 +3,15 @@
 Images are (H, W, 3) uint8 BGR; boxes are [x1, y1, x2, y2] in their pixels.
 """
 
+import colorsys
 from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 
+from ..ops.nms import class_nms
 from .annotations import MAX_IMAGE_BYTES, read_bytes
 from .image_files import decode
 
@@ -19,6 +22,11 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX
 FONT_SCALE = 0.45
 MAP_OPACITY = 0.55
 MIN_IMAGE_SIDE_PX = 384  # keeps captions legible
+SAME_OBJECT_IOU = 0.9  # a box of the same class that overlaps a better one by more is not drawn
+GOLDEN_RATIO = 0.618034  # of the color circle between two classes: keeps the first classes far apart
+PX_PER_LINE_PX = 350  # shorter image side per further pixel of line width
+PX_PER_FONT_SCALE = 1200
+DARK = 140  # luminance below which a caption is white
 
 
 def read_enlarged(path: Path | str) -> tuple[np.ndarray, float]:
@@ -27,9 +35,81 @@ def read_enlarged(path: Path | str) -> tuple[np.ndarray, float]:
     Raises:
         InputError: If the image cannot be read.
     """
-    image = decode(read_bytes(Path(path), 'image', MAX_IMAGE_BYTES))
+    return enlarge(decode(read_bytes(Path(path), 'image', MAX_IMAGE_BYTES)))
+
+
+def enlarge(image: np.ndarray) -> tuple[np.ndarray, float]:
+    """Enlarge a small image by an integer factor; returns the image and the factor."""
     factor = max(1, round(MIN_IMAGE_SIDE_PX / min(image.shape[:2])))
+    if factor == 1:
+        return image, 1.0
     return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC), float(factor)
+
+
+def drawing_order(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Choose the detections to draw: the best of each object, by rising score, so that the best is drawn last.
+
+    Args:
+        boxes: (N, 4).
+        scores: (N,).
+        labels: (N,).
+
+    Returns:
+        (K,) indices.
+    """
+    found = [torch.as_tensor(values) for values in (boxes, scores, labels)]
+    best_first = class_nms(found[0], found[1], found[2], SAME_OBJECT_IOU)
+    order: np.ndarray = best_first.flip(0).numpy()
+    return order
+
+
+def class_color(label: int) -> tuple[int, int, int]:
+    """The color of a class: hues far apart, light and dark in turn."""
+    red, green, blue = colorsys.hsv_to_rgb(label * GOLDEN_RATIO % 1, 0.85, 0.95 - label % 2 * 0.2)
+    return round(blue * 255), round(green * 255), round(red * 255)
+
+
+def draw_detections(
+    image: np.ndarray, boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, classes: Sequence[str]
+) -> np.ndarray:
+    """Draw the best box of each object in the color of its class, enlarged if the image is small.
+
+    Args:
+        image: (H, W, 3).
+        boxes: (N, 4).
+        scores: (N,).
+        labels: (N,) indices into ``classes``.
+        classes: Names.
+    """
+    order = drawing_order(boxes, scores, labels)
+    canvas, factor = enlarge(image)
+    canvas = canvas.copy()
+    side_px = min(canvas.shape[:2])
+    line_px, scale = 1 + side_px // PX_PER_LINE_PX, max(FONT_SCALE, side_px / PX_PER_FONT_SCALE)
+    drawn = [(corners(boxes[index] * factor, canvas), int(labels[index]), scores[index]) for index in order]
+    for (x1, y1, x2, y2), label, _ in drawn:
+        cv2.rectangle(canvas, (x1, y1), (x2, y2), class_color(label), line_px, cv2.LINE_AA)
+    for (x1, y1, *_), label, score in drawn:
+        draw_caption(canvas, x1, y1, f'{classes[label]} {score:.2f}', class_color(label), scale)
+    return canvas
+
+
+def corners(box: np.ndarray, image: np.ndarray) -> tuple[int, ...]:
+    """Round the corners of a box, clipped so that the sides outside the image stay outside."""
+    return tuple(round(value) for value in np.clip(box, -1, max(image.shape)).tolist())
+
+
+def draw_caption(
+    canvas: np.ndarray, x1: int, y1: int, text: str, color: tuple[int, int, int], scale: float = FONT_SCALE
+) -> None:
+    """Write a caption above the upper left corner of a box, inside the image."""
+    line_px = max(1, round(2 * scale))
+    (width, height), below = cv2.getTextSize(text, FONT, scale, line_px)
+    left, top = max(0, min(x1, canvas.shape[1] - width - 2 * line_px)), max(0, y1 - height - below)
+    cv2.rectangle(canvas, (left, top), (left + width + 2 * line_px, top + height + below), color, -1)
+    blue, green, red = color
+    ink = (255, 255, 255) if 0.114 * blue + 0.587 * green + 0.299 * red < DARK else (0, 0, 0)
+    cv2.putText(canvas, text, (left + line_px, top + height + below // 2), FONT, scale, ink, line_px, cv2.LINE_AA)
 
 
 def draw_boxes(
@@ -40,14 +120,10 @@ def draw_boxes(
     for box, caption in zip(boxes, captions, strict=True):
         if not np.isfinite(box).all():
             continue
-        x1, y1, x2, y2 = (round(value) for value in np.clip(box, -1, max(image.shape)).tolist())
+        x1, y1, x2, y2 = corners(box, canvas)
         cv2.rectangle(canvas, (x1, y1), (x2, y2), color, 2)
-        if not caption:
-            continue
-        (width, height), _ = cv2.getTextSize(caption, FONT, FONT_SCALE, 1)
-        left, top = max(0, min(x1, canvas.shape[1] - width)), max(0, y1 - height - 4)
-        cv2.rectangle(canvas, (left, top), (left + width, top + height + 4), color, -1)
-        cv2.putText(canvas, caption, (left, top + height + 1), FONT, FONT_SCALE, (0, 0, 0), 1, cv2.LINE_AA)
+        if caption:
+            draw_caption(canvas, x1, y1, caption, color)
     return canvas
 
 

@@ -1,5 +1,7 @@
 """Stores the weights of convolutions channels last, which convolutions then run in."""
 
+from typing import Any
+
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -8,6 +10,17 @@ from ..compat import mmcv_ext
 from ..registry import HOOKS
 
 CONTIGUOUS_ONLY = 'DeformConv'  # in the names of mmcv's modules, whose compiled ops want contiguous maps
+
+
+def to_channels_last(model: Any) -> bool:
+    """Convert a model in place, and return whether it could be.
+
+    A model with deformable convolutions of a compiled mmcv is left as it is.
+    """
+    if not mmcv_ext.in_use() and any(CONTIGUOUS_ONLY in type(module).__name__ for module in model.modules()):
+        return False
+    model.to(memory_format=torch.channels_last)
+    return True
 
 
 @HOOKS.register_module()
@@ -25,8 +38,5 @@ class MemoryFormatHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Convert the model."""
-        deformable = any(CONTIGUOUS_ONLY in type(module).__name__ for module in runner.model.modules())
-        if deformable and not mmcv_ext.in_use():
+        if not to_channels_last(runner.model):
             runner.logger.info("memory format: contiguous, for mmcv's compiled deformable convolutions")
-        else:
-            runner.model.to(memory_format=torch.channels_last)

@@ -18,7 +18,9 @@ def parse(*argv):
     return parsers.parse('check-dataset', argv)
 
 
-@pytest.mark.parametrize('name', [CARRIED, f'configs/{CARRIED}', f'mmdet_kpheads::{CARRIED}'])
+@pytest.mark.parametrize(
+    'name', [CARRIED, CARRIED.removesuffix('.py'), f'configs/{CARRIED}', f'mmdet_kpheads::{CARRIED}']
+)
 def test_carried_config_is_found_by_name_from_any_directory(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert arguments.find_config(name) == configs_root() / CARRIED

@@ -17,6 +17,7 @@ from tests.compat.processes import ROOT, broken_stack, call
 TOOLS = {
     'train': 'train',
     'test': 'test',
+    'predict': 'predict',
     'check-dataset': 'check_dataset',
     'convert': 'convert_checkpoint',
     'show-assignment': 'show_assignment',
@@ -170,7 +171,8 @@ import sys
 from mmdet_kpheads_cli import subcommands
 for name in subcommands.SUMMARIES:
     if name != 'doctor':
-        given = {'test': 2, 'convert': 3, 'show-assignment': 2, 'demo': 0}.get(name, 1)  # its required arguments
+        # its required arguments
+        given = {'test': 2, 'predict': 3, 'convert': 3, 'show-assignment': 2, 'demo': 0}.get(name, 1)
         print('', name, subcommands.main([name, *['x'] * given]), sep='\\n', file=sys.stderr)
 """
 

@@ -30,3 +30,26 @@ def test_montage_arranges_images_in_rows():
     assert sheet.shape == (2 * (10 + 2 * gap), 2 * (12 + 2 * gap), 3)
     assert sheet[gap, gap, 0] == 1 and sheet[gap, 12 + 3 * gap, 0] == 2 and sheet[10 + 3 * gap, gap, 0] == 3
     assert visualization.side_by_side(tiles[0], tiles[1]).shape == (10, 24 + gap, 3)
+
+
+def test_the_best_box_of_an_object_is_drawn_and_on_top():
+    boxes = np.array([[10, 10, 50, 50], [10, 10, 50, 51], [10, 10, 50, 51], [60, 60, 90, 90]], float)
+    scores, labels = np.array([0.9, 0.8, 0.7, 0.4]), np.array([1, 1, 0, 1])
+    order = visualization.drawing_order(boxes, scores, labels)
+    assert order.tolist() == [3, 2, 0]  # rising score; the second box is the first again
+    drawn = visualization.draw_detections(np.zeros((400, 400, 3), np.uint8), boxes * 4, scores, labels, ('a', 'b'))
+    assert tuple(drawn[120, 40]) == visualization.class_color(1)
+    assert visualization.drawing_order(np.zeros((0, 4)), np.zeros(0), np.zeros(0, int)).shape == (0,)
+
+
+def test_detections_of_a_small_image_are_drawn_enlarged():
+    image = np.full((64, 64, 3), 255, np.uint8)
+    drawn = visualization.draw_detections(image, np.array([[8, 16, 40, 48]]), np.ones(1), np.zeros(1, int), ('a',))
+    assert drawn.shape == (384, 384, 3) and (image == 255).all()
+    assert tuple(drawn[200, 48]) == tuple(drawn[200, 240]) == visualization.class_color(0)
+
+
+def test_colors_of_classes_differ():
+    colors = np.array([visualization.class_color(label) for label in range(20)], int)
+    apart = np.abs(colors[:, None] - colors).sum(-1) + 999 * np.eye(20, dtype=int)
+    assert apart.min() > 30
