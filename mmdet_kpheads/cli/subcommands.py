@@ -15,6 +15,7 @@ from ..version import __version__
 
 PROG = 'mmdet-kpheads'
 SUMMARIES = {
+    'init': 'write a config for the dataset in a folder',
     'train': 'train a detector',
     'test': 'test a detector, save predictions and visualizations',
     'check-dataset': 'report class counts and annotation errors of a dataset',

@@ -5,7 +5,7 @@ Boxes are [x1, y1, x2, y2] in pixels of the image file.
 
 import json
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 from xml.etree import ElementTree
 
@@ -22,6 +22,7 @@ class AnnotatedImage:
     size: tuple[int, int]
     boxes: list[list[float]] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
+    ignored: list[bool] = field(default_factory=list)  # crowds of COCO, difficult objects of VOC
 
 
 @dataclass
@@ -43,7 +44,7 @@ def read_coco(path: Path, image_folder: Path) -> AnnotationFile:
     Raises:
         InputError: If the file is missing, broken or not a COCO detection file; the message locates the error.
     """
-    content = _read_json(path)
+    content = read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get('images'), list):
         raise InputError(f"{path} is not a COCO file: it has no list 'images'")
     for key in ('annotations', 'categories'):
@@ -73,13 +74,18 @@ def read_voc(path: Path, image_folder: Path, xml_folder: Path) -> AnnotationFile
     Raises:
         InputError: If the list or an annotation is missing or broken; the message names the file.
     """
-    names = _read_text(path, 'image list').split()
-    images = [_read_xml(xml_folder / f'{name}.xml', image_folder / f'{name}.jpg') for name in names]
+    names = read_text(path, 'image list').split()
+    images = [read_xml(xml_folder / f'{name}.xml', image_folder / f'{name}.jpg') for name in names]
     used = dict.fromkeys(name for image in images for name in image.names)
     return AnnotationFile(path, tuple(used), images)
 
 
-def _read_text(path: Path, kind: str) -> str:
+def read_text(path: Path, kind: str) -> str:
+    """Read a text file; errors call it ``kind``.
+
+    Raises:
+        InputError: If it is missing or not a text file.
+    """
     if not path.is_file():
         raise InputError(f'{kind} not found: {path}')
     try:
@@ -88,9 +94,14 @@ def _read_text(path: Path, kind: str) -> str:
         raise InputError(f'{path} is not a text file: {error}') from error
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        InputError: If it is missing or broken; the message locates the error.
+    """
     try:
-        return json.loads(_read_text(path, 'annotation file'))
+        return json.loads(read_text(path, 'annotation file'))
     except json.JSONDecodeError as error:
         raise InputError(f'broken JSON in {path}, line {error.lineno}, column {error.colno}: {error.msg}') from error
 
@@ -108,20 +119,32 @@ def _add_coco_object(annotation: Any, images: dict, names: dict, path: Path) -> 
         ) from error
     image.boxes.append([x, y, x + width, y + height])
     image.names.append(name)
+    image.ignored.append(bool(annotation.get('iscrowd')))
 
 
-def _read_xml(path: Path, image_path: Path) -> AnnotatedImage:
+def read_xml(path: Path, image_path: Path | None = None) -> AnnotatedImage:
+    """Read one VOC annotation.
+
+    Args:
+        path: The ``.xml`` file.
+        image_path: Path of the image; by default the name in ``<filename>``, or else that of the annotation.
+
+    Raises:
+        InputError: If the file is missing or broken; the message names it.
+    """
     try:
-        root = ElementTree.fromstring(_read_text(path, 'annotation file'))  # noqa: S314  (mmdet uses the same parser)
+        root = ElementTree.fromstring(read_text(path, 'annotation file'))  # noqa: S314  (mmdet uses the same parser)
     except ElementTree.ParseError as error:
         raise InputError(f'broken XML in {path}: {error}') from error
     try:
         width, height = (int(root.findtext(f'size/{key}', '0')) for key in ('width', 'height'))
-        image = AnnotatedImage(image_path, (width, height))
+        written = PureWindowsPath(root.findtext('filename', '').strip() or path.stem)  # takes both kinds of slashes
+        image = AnnotatedImage(image_path or Path(written.name), (width, height))
         for item in root.iter('object'):
             corners = [item.findtext(f'bndbox/{key}', '') for key in VOC_CORNERS]
             image.boxes.append([float(corner) - 1 for corner in corners])
             image.names.append(item.findtext('name', '').strip())
+            image.ignored.append(item.findtext('difficult', '0').strip() == '1')
     except ValueError as error:
         raise InputError(f'{path}: size and bndbox must be numbers: {error}') from error
     return image

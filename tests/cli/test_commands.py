@@ -363,6 +363,7 @@ def test_bad_input_of_the_drawing_is_named(arguments, message):
 @pytest.mark.parametrize(
     ('tool', 'subcommand'),
     [
+        ('init', 'init'),
         ('train', 'train'),
         ('test', 'test'),
         ('check_dataset', 'check-dataset'),

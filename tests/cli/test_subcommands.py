@@ -14,6 +14,7 @@ from mmdet_kpheads.errors import InputError
 from tests.compat.processes import ROOT, broken_stack, call
 
 TOOLS = {
+    'init': 'init',
     'train': 'train',
     'test': 'test',
     'check-dataset': 'check_dataset',
@@ -58,7 +59,7 @@ def test_help_of_a_subcommand(name, capsys):
     [
         ('trian', "did you mean 'train'?"),
         ('check_dataset', "did you mean 'check-dataset'?"),
-        ('x', 'the subcommands are train, test, '),
+        ('x', 'the subcommands are init, train, test, '),
     ],
 )
 def test_a_misspelled_subcommand_is_one_line(name, hint, capsys):

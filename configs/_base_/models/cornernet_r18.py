@@ -20,18 +20,3 @@ model = dict(
 
 # --tta: boxes of the image and of its mirror image are merged, as in the paper
 tta_model = _base_.tta_soft_nms
-tta_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(
-        type='TestTimeAug',
-        transforms=[
-            [dict(type='Resize', scale=(512, 512), keep_ratio=True)],
-            _base_.tta_flips,
-            [
-                dict(
-                    type='PackDetInputs',
-                    meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip',
-                               'flip_direction', 'instances'))
-            ],
-        ]),
-]
