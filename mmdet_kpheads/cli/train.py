@@ -8,15 +8,17 @@ import torch
 from mmdet.utils import setup_cache_size_limit_of_dynamo
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.dist import is_main_process
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmengine.runner import Runner, find_latest_checkpoint
 
 from ..data.check import require_readable
 from ..errors import InputError
+from ..hooks import LoadingReportHook
 from ..optim.precision import CHOICES
 from . import arguments
 from .speed import speed_up_training
-from .subcommands import make_parser
+from .subcommands import PROG, make_parser
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -92,6 +94,15 @@ def check_inputs(cfg: Config) -> None:
     arguments.require_checkpoints(cfg.model)
 
 
+def outcome(runner: Runner, config: str) -> str:
+    """The best checkpoint with its metric, or else the last one, and the command to test it."""
+    found = runner.message_hub.runtime_info
+    checkpoint = found.get('best_ckpt') or find_latest_checkpoint(runner.work_dir)
+    metric = next((hook.key_indicators[0] for hook in runner.hooks if getattr(hook, 'best_ckpt_path', None)), '')
+    best = f'best {metric}: {found["best_score"]:.3f} in' if metric else 'last checkpoint:'
+    return f'{best} {checkpoint}\nnext: {PROG} test {config} {checkpoint} --show-dir visualizations'
+
+
 def main(argv: list[str] | None = None) -> None:
     """Train.
 
@@ -104,4 +115,7 @@ def main(argv: list[str] | None = None) -> None:
     check_inputs(cfg)
     setup_cache_size_limit_of_dynamo()
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner.register_hook(LoadingReportHook())
     runner.train()
+    if is_main_process():
+        print(outcome(runner, args.config))

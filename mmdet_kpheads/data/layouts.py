@@ -217,7 +217,9 @@ def find_yolo(folder: DatasetFolder) -> FoundDataset | None:
         name: Split([image for path, image in images.items() if yolo.is_listed(path, sources)], folder.root)
         for name, sources in written.items()
     }
-    return FoundDataset('yolo', classes, splits or by_folder(folder, images.items()))
+    if not splits or not all(split.images for split in splits.values()):
+        splits = by_folder(folder, images.items())
+    return FoundDataset('yolo', classes, splits)
 
 
 # ---- shared ----

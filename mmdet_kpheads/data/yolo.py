@@ -3,6 +3,7 @@
 A line is ``class x y width height`` relative to the image, or ``class x y x y ...`` with the corners of a polygon.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,8 @@ def _sources(path: Path, content: Mapping[str, Any]) -> dict[str, list[Path]]:
 
 
 def is_listed(image: Path, sources: Sequence[Path]) -> bool:
-    """Whether an image is in one of the folders."""
-    return any(image.resolve().is_relative_to(source.resolve()) for source in sources)
+    """Whether the path of an image, which may be a link, is in one of the folders."""
+    return any(Path(os.path.abspath(image)).is_relative_to(os.path.abspath(source)) for source in sources)
 
 
 def label_path(image: Path) -> Path:
