@@ -98,6 +98,8 @@ def outcome(runner: Runner, config: str) -> str:
     """The best checkpoint with its metric, or else the last one, and the command to test it."""
     found = runner.message_hub.runtime_info
     checkpoint = found.get('best_ckpt') or find_latest_checkpoint(runner.work_dir)
+    if not checkpoint:
+        return 'no checkpoint was saved'
     metric = next((hook.key_indicators[0] for hook in runner.hooks if getattr(hook, 'best_ckpt_path', None)), '')
     best = f'best {metric}: {found["best_score"]:.3f} in' if metric else 'last checkpoint:'
     return f'{best} {checkpoint}\nnext: {PROG} test {config} {checkpoint} --show-dir visualizations'
