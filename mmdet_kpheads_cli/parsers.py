@@ -2,9 +2,11 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 PROG = 'mmdet-kpheads'
 SUMMARIES = {
+    'init': 'write a config for the dataset in a folder',
     'train': 'train a detector',
     'test': 'test a detector, save predictions and visualizations',
     'predict': 'detect objects in images, videos and camera streams',
@@ -21,6 +23,8 @@ DESCRIPTIONS = {  # where the summary is too short
     'doctor': 'Report whether this environment is tested, and which op comes from where.',
 }
 CONFIG_HELP = 'path of a config, or name of one of ours such as centernet/centernet_r18_custom.py'
+HEADS = ('autoassign', 'centernet', 'cornernet')
+FORMATS = ('coco', 'voc', 'yolo')
 AMP_CHOICES = ('auto', 'bf16', 'fp16')
 
 
@@ -75,6 +79,20 @@ def _positive(text: str) -> int:
     if (number := int(text)) < 1:
         raise argparse.ArgumentTypeError(f'must be at least 1, but is {number}')
     return number
+
+
+def _add_init(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--data', required=True, type=Path, help='folder with images and annotations')
+    parser.add_argument('--head', choices=HEADS, default='autoassign', help='default %(default)s')
+    parser.add_argument('--format', choices=FORMATS, help='format of the annotations; default: what is found')
+    parser.add_argument('--image-size', type=int, nargs='+', default=[512], help='side in pixels, or width and height')
+    parser.add_argument('--epochs', type=int, help='default 50, with --from-scratch 100')
+    parser.add_argument('--batch-size', type=int, help='images per step and GPU; default 8')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the split, if one is made; default %(default)s')
+    parser.add_argument('--out', type=Path, help='config to write; default <head>_<folder>.py')
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument('--checkpoint', help="start from this file or address; default: mmdet's COCO checkpoint")
+    start.add_argument('--from-scratch', action='store_true', help='start from random weights, without a download')
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
@@ -196,6 +214,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
 
 
 ADDERS = {  # the doctor has no arguments
+    'init': _add_init,
     'train': _add_train,
     'test': _add_test,
     'predict': _add_predict,

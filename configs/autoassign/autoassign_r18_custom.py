@@ -1,39 +1,39 @@
-# AutoAssign with ResNet-18: template for a custom dataset in COCO format. Copy it and edit the first lines.
+# AutoAssign with ResNet-18: template for a custom dataset in COCO format. `mmdet-kpheads init` fills it in, or copy it.
 #
 #   python tools/check_dataset.py my_config.py
 #   python tools/train.py my_config.py
 #   python tools/test.py my_config.py work_dirs/my_config/epoch_50.pth --show-dir visualizations
 #
 # Expected AP: depends on your data. Tests build this file and run training steps of it; it was not trained as written.
-_base_ = [
-    'mmdet_kpheads::_base_/models/autoassign_r50.py', 'mmdet_kpheads::_base_/datasets/custom.py',
-    'mmdet_kpheads::_base_/schedules/adamw_cosine.py', 'mmdet_kpheads::_base_/default_runtime.py'
-]
+_base_ = ['mmdet_kpheads::_base_/models/autoassign_r18.py', 'mmdet_kpheads::_base_/custom.py']
 
 classes = ('first', 'second')  # the names in the annotation file; for one class ('ship', ) with its comma
-data_root = 'data/mine/'
-train_json, train_images = 'annotations/train.json', 'images/'
-val_json, val_images = 'annotations/val.json', 'images/'
-pretrained = None  # a file or address of ResNet-18 weights: much better with few images
+train_json, train_images = 'data/mine/annotations/train.json', 'data/mine/images/'
+val_json, val_images = 'data/mine/annotations/val.json', 'data/mine/images/'
+test_json, test_images = val_json, val_images
+image_size = (512, 512)  # width, height
+batch_size = 8
+max_epochs = 50
+learning_rate = 1e-3  # for 16 images per step; scaled to the total batch size
+# start from a detector's checkpoint, or without one from weights of the backbone: a file, an address, or None
+load_from = None
+pretrained = 'https://download.pytorch.org/models/resnet18-5c106cde.pth'
 max_detections = 100  # per image; the evaluator counts as many
 
 model = dict(
-    data_preprocessor=_base_.imagenet_rgb,
-    backbone=dict(
-        depth=18,
-        style='pytorch',
-        frozen_stages=1 if pretrained else -1,
-        norm_cfg=dict(type='BN', requires_grad=True),
-        norm_eval=False,
-        init_cfg=pretrained and dict(type='Pretrained', checkpoint=pretrained)),
-    neck=dict(in_channels=[64, 128, 256, 512]),
+    backbone=dict(init_cfg=pretrained and dict(type='Pretrained', checkpoint=pretrained)),
     bbox_head=dict(num_classes=len(classes), ignore_regions=True),
     test_cfg=dict(max_per_img=max_detections))
-dataset = dict(type='CocoDataset', metainfo=dict(classes=classes), data_root=data_root)
-train_dataloader = dict(dataset=dict(ann_file=train_json, data_prefix=dict(img=train_images), **dataset))
-val_dataloader = dict(dataset=dict(ann_file=val_json, data_prefix=dict(img=val_images), **dataset))
-test_dataloader = val_dataloader
-val_evaluator = dict(type='CocoMetric', metric='bbox', proposal_nums=(100, 300, max(1000, max_detections)))
+train_pipeline, test_pipeline = _base_.train_pipeline, _base_.test_pipeline
+train_pipeline[2].scale = train_pipeline[3].crop_size = test_pipeline[1].scale = image_size
+data = dict(metainfo=dict(classes=classes))
+train_data = dict(ann_file=train_json, data_prefix=dict(img=train_images), pipeline=train_pipeline, **data)
+train_dataloader = dict(batch_size=batch_size, dataset=train_data)
+val_dataloader = dict(
+    dataset=dict(ann_file=val_json, data_prefix=dict(img=val_images), pipeline=test_pipeline, **data))
+test_dataloader = dict(
+    dataset=dict(ann_file=test_json, data_prefix=dict(img=test_images), pipeline=test_pipeline, **data))
+val_evaluator = dict(proposal_nums=(100, 300, max(1000, max_detections)))
 test_evaluator = val_evaluator
-
-default_hooks = dict(logger=dict(interval=10))
+train_cfg = dict(max_epochs=max_epochs)
+optim_wrapper = dict(optimizer=dict(lr=learning_rate))

@@ -7,15 +7,17 @@ import torch
 from mmdet.utils import setup_cache_size_limit_of_dynamo
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmengine.runner import Runner, find_latest_checkpoint
 
-from mmdet_kpheads_cli.parsers import parse
+from mmdet_kpheads_cli.parsers import PROG, parse
 
 from .. import compat
 from ..data.check import require_readable
 from ..errors import InputError
+from ..hooks import LoadingReportHook
 from . import arguments
 from .failures import config_errors, ending_well
 from .resuming import resume
@@ -65,6 +67,17 @@ def check_inputs(cfg: Config) -> None:
     arguments.require_checkpoints(cfg.model)
 
 
+def outcome(runner: Runner, config: str) -> str:
+    """The best checkpoint with its metric, or else the last one, and the command to test it."""
+    found = runner.message_hub.runtime_info
+    checkpoint = found.get('best_ckpt') or find_latest_checkpoint(runner.work_dir)
+    if not checkpoint:
+        return 'no checkpoint was saved'
+    metric = next((hook.key_indicators[0] for hook in runner.hooks if getattr(hook, 'best_ckpt_path', None)), '')
+    best = f'best {metric}: {found["best_score"]:.3f} in' if metric else 'last checkpoint:'
+    return f'{best} {checkpoint}\nnext: {PROG} test {config} {checkpoint} --show-dir visualizations'
+
+
 def main(argv: list[str] | None = None) -> None:
     """Train.
 
@@ -80,11 +93,11 @@ def main(argv: list[str] | None = None) -> None:
         check_inputs(cfg)
         setup_cache_size_limit_of_dynamo()
         compat.register(init_default_scope=False)  # faster than by the runner, with all that they import
-        run(cfg)
+        run(cfg, args.config)
 
 
-def run(cfg: Config) -> None:
-    """Build a runner and train.
+def run(cfg: Config, config: str) -> None:
+    """Build a runner and train; say at the end what to run next with the config of this name.
 
     Raises:
         InputError: If the config cannot be built, does not work in its first step, or does not fit its checkpoint.
@@ -95,7 +108,10 @@ def run(cfg: Config) -> None:
         if cfg.get('resume') and cfg.get('load_from'):
             arguments.require_fitting(runner.model, cfg.load_from)
         runner.register_hook(steps)
+        runner.register_hook(LoadingReportHook())
         runner.train()
+    if is_main_process():
+        print(outcome(runner, config))
 
 
 class StepCounter(Hook):

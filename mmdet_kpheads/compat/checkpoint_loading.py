@@ -87,10 +87,16 @@ def load_url(url: str, **options: Any) -> Any:
         options: As for ``torch.hub.load_state_dict_from_url``.
 
     Raises:
-        InputError: As ``load``.
+        InputError: As ``load``, and if the download fails.
     """
     options['weights_only'] = True
-    return _refusing(url, lambda: torch.hub.load_state_dict_from_url(url, **options))
+    try:
+        return _refusing(url, lambda: torch.hub.load_state_dict_from_url(url, **options))
+    except OSError as error:
+        raise InputError(
+            f'checkpoint {url} cannot be downloaded: {error}. Download it elsewhere and set load_from or the '
+            'checkpoint of init_cfg to the file, or to None to start from random weights'
+        ) from error
 
 
 def _refusing(source: Any, read: Callable[[], Any]) -> Any:

@@ -11,7 +11,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 from xml.etree import ElementTree
 
@@ -174,7 +174,7 @@ def read_coco(path: Path, image_folder: Path) -> AnnotationFile:
     Raises:
         InputError: If the file is missing, broken or not a COCO detection file; the message locates the error.
     """
-    content = _read_json(path)
+    content = read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get('images'), list):
         raise InputError(f"{shown(path)} is not a COCO file: it has no list 'images'")
     for key in ('annotations', 'categories'):
@@ -197,7 +197,12 @@ def read_coco(path: Path, image_folder: Path) -> AnnotationFile:
     return found
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        InputError: If it cannot be read or parsed; the message locates the error.
+    """
     text = read_text(path, 'annotation file')
     try:
         return json.loads(text)
@@ -284,6 +289,20 @@ def read_voc(path: Path, image_folder: Path, xml_folder: Path) -> AnnotationFile
         found.images.append(_voc_image(root, image_folder / f'{name}.jpg', shown(xml_path), found.problems))
     found.classes = tuple(dict.fromkeys(name for image in found.images for name in image.names))
     return found
+
+
+def read_voc_image(path: Path) -> AnnotatedImage:
+    """Read one VOC annotation; the image has the name in ``<filename>``, or else that of the annotation.
+
+    Raises:
+        InputError: If the file or an object in it cannot be used; the message names it.
+    """
+    root, found = _read_xml(path), list[Problem]()
+    written = PureWindowsPath((root.findtext('filename') or '').strip() or path.stem)  # takes both kinds of slashes
+    image = _voc_image(root, Path(written.name), shown(path), found)
+    if found:
+        raise InputError(str(found[0]))
+    return image
 
 
 def _listed_names(path: Path, found: AnnotationFile) -> list[tuple[str, str]]:

@@ -14,6 +14,9 @@ from xml.etree import ElementTree
 import cv2
 import numpy as np
 
+from .annotations import AnnotatedImage
+from .coco_writer import coco_dict
+
 CLASSES = ('zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine')
 VOC_FOLDER = 'VOC2007'
 IMAGE_FOLDER = f'{VOC_FOLDER}/JPEGImages'
@@ -135,27 +138,11 @@ def voc_tree(name: str, image: DigitImage) -> ElementTree.ElementTree:
     return ElementTree.ElementTree(root)
 
 
-def coco_dict(names: Sequence[str], images: Sequence[DigitImage]) -> dict:
-    """Build the COCO annotations of a split."""
-    entries: list[dict] = []
-    annotations: list[dict] = []
-    for image_id, (name, image) in enumerate(zip(names, images, strict=True), 1):
-        height, width = image.pixels.shape[:2]
-        entries.append({'id': image_id, 'file_name': f'{name}.jpg', 'height': height, 'width': width})
-        for (x1, y1, x2, y2), label in zip(image.boxes.tolist(), image.labels.tolist(), strict=True):
-            w, h = x2 - x1, y2 - y1
-            annotations.append(
-                {
-                    'id': len(annotations) + 1,
-                    'image_id': image_id,
-                    'category_id': label + 1,
-                    'bbox': [x1, y1, w, h],
-                    'area': w * h,
-                    'iscrowd': 0,
-                }
-            )
-    categories = [{'id': label + 1, 'name': name} for label, name in enumerate(CLASSES)]
-    return {'images': entries, 'annotations': annotations, 'categories': categories}
+def annotated(name: str, image: DigitImage) -> AnnotatedImage:
+    """The boxes and class names of an image, as they are read from its file."""
+    height, width = image.pixels.shape[:2]
+    names = [CLASSES[label] for label in image.labels]
+    return AnnotatedImage(Path(f'{name}.jpg'), (width, height), image.boxes.tolist(), names)
 
 
 def write_split(root: Path, split: str, images: Sequence[DigitImage]) -> None:
@@ -169,7 +156,8 @@ def write_split(root: Path, split: str, images: Sequence[DigitImage]) -> None:
         cv2.imwrite(str(path), image.pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         voc_tree(name, image).write(folders['Annotations'] / f'{name}.xml')
     (folders['ImageSets/Main'] / f'{split}.txt').write_text('\n'.join(names) + '\n')
-    (root / 'annotations' / f'{split}.json').write_text(json.dumps(coco_dict(names, images)))
+    found = [annotated(name, image) for name, image in zip(names, images, strict=True)]
+    (root / 'annotations' / f'{split}.json').write_text(json.dumps(coco_dict(found, CLASSES)))
 
 
 def write_digits(

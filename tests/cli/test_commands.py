@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -64,9 +65,12 @@ def test_training_writes_log_and_checkpoint():
     assert 'eta: ' in log and 'num_dropped_boxes: 0.0000' in log and 'bbox_mAP_50' in log
 
 
-def test_resume_goes_on():
+def test_resume_goes_on(capsys):
     train.main([CONFIG, '--resume', '--auto-scale-lr', '--cfg-options', *SHORT[1:], 'train_cfg.max_epochs=2'])
     assert checkpoint().endswith('epoch_2.pth')
+    *_, last, following = capsys.readouterr().out.splitlines()
+    assert last == f'last checkpoint: {checkpoint()}'  # the demo does not keep the best one
+    assert following.startswith(f'next: mmdet-kpheads test {CONFIG} {checkpoint()} ')
 
 
 @pytest.mark.slow
@@ -251,7 +255,7 @@ def test_flip_tta_of_the_network_input_keeps_the_pipeline(name, wrapper):
     assert cfg.model.type == f'mmdet_kpheads.{wrapper}' and cfg.test_dataloader.dataset.pipeline == plain
 
 
-def test_voc_format_trains_and_reports_both_metrics():
+def test_voc_format_trains_and_reports_both_metrics(capsys):
     text = (configs_root() / 'centernet/centernet_r18_custom-voc.py').read_text()
     text = text.replace("('first', 'second')", str(CLASSES))
     Path('voc.py').write_text(text.replace('data/mine/VOC2007/', 'data/digits/VOC2007/'))
@@ -261,10 +265,13 @@ def test_voc_format_trains_and_reports_both_metrics():
         for split in ('train', 'val')
         for key in ('num_workers=0', 'persistent_workers=False')
     ]
-    interval = ['train_cfg.val_interval=1', 'param_scheduler.0.end=1', 'param_scheduler.1.begin=1']
-    train.main(['voc.py', '--cfg-options', *SHORT, *small, *alone, *interval])
+    train.main(['voc.py', '--cfg-options', *SHORT, *small, *alone, 'load_from=None'])
     log = next(Path('work_dirs/voc').glob('*/*.log')).read_text()
     assert 'pascal_voc/mAP' in log and 'coco/bbox_mAP' in log and '| seven |' in log
+    *_, best, following = capsys.readouterr().out.splitlines()
+    found = re.fullmatch(r'best pascal_voc/mAP: 0\.\d{3} in (.*/best_pascal_voc_mAP_epoch_1\.pth)', best)
+    assert found and Path(found[1]).is_file()
+    assert following == f'next: mmdet-kpheads test voc.py {found[1]} --show-dir visualizations'
 
 
 def data_option(key, value, split='train'):
@@ -391,6 +398,7 @@ def test_bad_input_of_the_drawing_is_named(arguments, message):
 @pytest.mark.parametrize(
     ('tool', 'subcommand'),
     [
+        ('init', 'init'),
         ('train', 'train'),
         ('test', 'test'),
         ('predict', 'predict'),

@@ -15,6 +15,7 @@ from mmdet_kpheads_cli import subcommands
 from tests.compat.processes import ROOT, broken_stack, call
 
 TOOLS = {
+    'init': 'init',
     'train': 'train',
     'test': 'test',
     'predict': 'predict',
@@ -60,7 +61,7 @@ def test_help_of_a_subcommand(name, capsys):
     [
         ('trian', "did you mean 'train'?"),
         ('check_dataset', "did you mean 'check-dataset'?"),
-        ('x', 'the subcommands are train, test, '),
+        ('x', 'the subcommands are init, train, test, '),
     ],
 )
 def test_a_misspelled_subcommand_is_one_line(name, hint, capsys):

@@ -2,18 +2,12 @@
 _base_ = './common.py'
 
 max_epochs = 50
-warmup_epochs = 2
 train_cfg = dict(max_epochs=max_epochs, val_interval=5)
 
+# The cosine has neither begin nor end: it lasts max_epochs, whatever they are, and is multiplied by the warm-up.
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, begin=0, end=warmup_epochs, convert_to_iter_based=True),
-    dict(
-        type='CosineAnnealingLR',
-        begin=warmup_epochs,
-        end=max_epochs,
-        T_max=max_epochs - warmup_epochs,
-        eta_min_ratio=0.01,
-        convert_to_iter_based=True),
+    dict(type='LinearLR', start_factor=0.01, begin=0, end=2, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', eta_min_ratio=0.01, convert_to_iter_based=True),
 ]
 optim_wrapper = dict(optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.01))
 

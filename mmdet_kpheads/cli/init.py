@@ -1,0 +1,159 @@
+"""Look at a folder with a dataset and write the config to train on it."""
+
+import argparse
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mmdet_kpheads_cli.parsers import PROG, parse
+
+from ..compat.config_bases import configs_root
+from ..data.annotations import AnnotatedImage
+from ..data.check import BEYOND_IMAGE, box_problem
+from ..data.coco_writer import coco_dict
+from ..data.layouts import EVERYTHING, FoundDataset, Split, find_dataset
+from ..data.splitting import split_images
+from ..errors import InputError, listed
+from .arguments import require_checkpoint
+
+TEMPLATES = {
+    'autoassign': 'autoassign/autoassign_r50_custom.py',
+    'centernet': 'centernet/centernet_r18_custom.py',
+    'cornernet': 'cornernet/cornernet_r18_custom.py',
+}
+FROM_SCRATCH = TEMPLATES | {'autoassign': 'autoassign/autoassign_r18_custom.py'}  # the other one has a frozen stem
+FINE_TUNING_RATE, FROM_SCRATCH_RATE = 2e-4, 1e-3  # for 16 images per step
+FROM_SCRATCH_EPOCHS = 100
+MAX_DETECTIONS = 100  # of the templates
+HEADER = """\
+# {title} on {data}, written by `{prog} init`. Next:
+#   {prog} check-dataset {out}
+#   {prog} train {out}
+"""
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """Check the numbers, the checkpoint and the output file; set the default of --out.
+
+    Raises:
+        InputError: If one of them cannot be used.
+    """
+    if len(args.image_size) > 2 or min(args.image_size) < 1:
+        raise InputError(f'--image-size takes one or two positive numbers, but got {args.image_size}')
+    for name in ('epochs', 'batch_size'):
+        if (value := getattr(args, name)) is not None and value < 1:
+            raise InputError(f'--{name.replace("_", "-")} must be positive, but is {value}')
+    if args.checkpoint:
+        require_checkpoint(args.checkpoint)
+    name = re.sub(r'\W+', '_', args.data.resolve().name)
+    args.out = args.out or Path(f'{args.head}_{name}.py')
+    if args.out.suffix != '.py':
+        raise InputError(f'--out must end in .py, but is {args.out}')
+    if args.out.exists():
+        raise InputError(f'{args.out} exists: delete it, or name another file with --out')
+
+
+def complete(found: FoundDataset, seed: int) -> dict[str, Split]:
+    """The splits that a training needs: training, validation, and test if there is one.
+
+    Without training or validation images, all images but those for testing are split.
+
+    Raises:
+        InputError: If there are not enough images.
+    """
+    splits = found.splits
+    if not {'train', 'val'} <= splits.keys():
+        name = next((name for name in ('train', EVERYTHING, 'val') if name in splits), 'test')
+        train, val = split_images(splits[name].images, seed)
+        made = {'train': Split(train, splits[name].folder), 'val': Split(val, splits[name].folder)}
+        splits = splits | made
+        print(f'no split into training and validation: a fifth of {len(train + val)} images is for validation')
+    return {name: splits[name] for name in ('train', 'val', 'test') if name in splits}
+
+
+def write_annotations(splits: Mapping[str, Split], classes: Sequence[str], folder: Path) -> None:
+    """Write a COCO file for each split that has none."""
+    for name, split in splits.items():
+        if not split.coco_file:
+            folder.mkdir(parents=True, exist_ok=True)
+            split.coco_file = folder / f'{name}.json'
+            split.coco_file.write_text(json.dumps(coco_dict(split.images, classes, split.folder)))
+
+
+def summary(splits: Mapping[str, Split], classes: Sequence[str]) -> str:
+    """What was found: images, boxes and classes of each split, the smallest box and the largest."""
+    lines = []
+    for name, split in splits.items():
+        counts = Counter(label for image in split.images for label in image.names)
+        most = ', '.join(f'{label} {count}' for label, count in counts.most_common(10))
+        more = f', {len(counts) - 10} more classes' if len(counts) > 10 else ''
+        lines.append(f'  {name}: {len(split.images)} images, {counts.total()} boxes: {most}{more}')
+        if missing := [label for label in classes if label not in counts]:
+            lines.append(f'    without a box: {listed(missing)}')
+    sizes = [size for split in splits.values() for image in split.images for size in box_sizes(image)]
+    if not sizes:
+        raise InputError('the dataset has no box that can be trained on')
+    smallest, largest = (pick(sizes, key=lambda size: size[0] * size[1]) for pick in (min, max))
+    lines.append('  boxes: from {:.0f} x {:.0f} to {:.0f} x {:.0f} pixels'.format(*smallest, *largest))
+    return '\n'.join(lines)
+
+
+def box_sizes(image: AnnotatedImage) -> list[tuple[float, float]]:
+    """Width and height of each box that is not broken."""
+    good = [box for box in image.boxes if box_problem(box, image.size) in (None, BEYOND_IMAGE)]
+    return [(x2 - x1, y2 - y1) for x1, y1, x2, y2 in good]
+
+
+def values_of(args: argparse.Namespace, classes: Sequence[str], splits: Mapping[str, Split]) -> dict[str, str]:
+    """The first lines of the config: names, or pairs of names, and what they are set to."""
+    values = {'classes': repr(tuple(classes))}
+    for name, split in splits.items():
+        files = f'{str(split.coco_file)!r}, {f"{split.folder}/"!r}'
+        values[f'{name}_json, {name}_images'] = files
+    values['image_size'] = repr((args.image_size[0], args.image_size[-1]))
+    most = max(len(image.boxes) for split in splits.values() for image in split.images)
+    values['max_detections'] = str(max(MAX_DETECTIONS, most))
+    if args.from_scratch:
+        values |= {'load_from': 'None', 'pretrained': 'None', 'learning_rate': repr(FROM_SCRATCH_RATE)}
+        values['max_epochs'] = str(FROM_SCRATCH_EPOCHS)
+    if args.checkpoint:
+        values |= {'load_from': repr(args.checkpoint), 'pretrained': 'None', 'learning_rate': repr(FINE_TUNING_RATE)}
+    given = {'max_epochs': args.epochs, 'batch_size': args.batch_size}
+    return values | {name: str(value) for name, value in given.items() if value is not None}
+
+
+def fill(template: str, header: str, values: Mapping[str, str]) -> str:
+    """Replace the header of a template and the values of its first lines; comments stay."""
+    text = header + '_base_ =' + template.partition('_base_ =')[2]
+    for name, value in values.items():
+        line = re.compile(rf'^{name} = .*?(?=  #|$)', re.MULTILINE)
+        text, count = line.subn(lambda _, new=f'{name} = {value}': new, text)  # type: ignore[misc]
+        assert count == 1, f'the template sets {name} {count} times'
+    return text
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Write the config, and COCO files where the dataset has none for its splits.
+
+    Raises:
+        InputError: If the folder has no dataset that can be read, or an argument is wrong.
+    """
+    args = parse('init', argv)
+    check_arguments(args)
+    found = find_dataset(args.data, args.format)
+    print(f'{args.data}: {found.format.upper()}, {len(found.classes)} classes: {listed(found.classes)}')
+    splits = complete(found, args.seed)
+    print(summary(splits, found.classes))
+    write_annotations(splits, found.classes, args.out.with_name(f'{args.out.stem}_annotations'))
+    template = (configs_root() / (FROM_SCRATCH if args.from_scratch else TEMPLATES)[args.head]).read_text()
+    title = template[2 : template.index(':')]
+    header = HEADER.format(title=title, data=args.data, prog=PROG, out=args.out)
+    values = values_of(args, found.classes, splits)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    text = fill(template, header, values)
+    args.out.write_text(text)
+    start = re.search(r'^(?:load_from|pretrained) = (?!None)(.*)$', text, re.MULTILINE)
+    print(f'wrote {args.out}; training starts from {start[1] if start else "random weights"}')
+    print(f'next: {PROG} check-dataset {args.out}\n      {PROG} train {args.out}')
