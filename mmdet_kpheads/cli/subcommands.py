@@ -18,6 +18,7 @@ SUMMARIES = {
     'train': 'train a detector',
     'test': 'test a detector, save predictions and visualizations',
     'check-dataset': 'report class counts and annotation errors of a dataset',
+    'export': 'write a detector as ONNX or .pt2 for other runtimes',
     'convert': 'convert a checkpoint of mmdet or of an original repository',
     'show-assignment': 'draw what AutoAssign has learned',
     'make-digits': 'write a small dataset of handwritten digits',

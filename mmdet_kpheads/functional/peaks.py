@@ -59,11 +59,11 @@ def inner_peaks(padded: Tensor, kernel: int) -> Tensor:
     for shift in range(kernel):
         # row by row and left to right: against earlier cells strictly, so that the first of equals wins
         if shift < reach:
-            peak &= heat > row_max[..., shift : shift + height, :]
-            peak &= heat > rows[shift][..., own_row, :]
+            peak = peak & (heat > row_max[..., shift : shift + height, :])
+            peak = peak & (heat > rows[shift][..., own_row, :])
         elif shift > reach:
-            peak &= heat >= row_max[..., shift : shift + height, :]
-            peak &= heat >= rows[shift][..., own_row, :]
+            peak = peak & (heat >= row_max[..., shift : shift + height, :])
+            peak = peak & (heat >= rows[shift][..., own_row, :])
     return peak
 
 

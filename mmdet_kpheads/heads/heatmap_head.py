@@ -17,7 +17,7 @@ from ..decoding.options import live_config, read_options
 from ..functional.gaussian import draw
 from ..functional.peaks import gather_cells
 from ..structures import Detections, GroundTruth, MapGeometry
-from ..structures.geometry import Size, batch_input_size
+from ..structures.geometry import Size, batch_input_size, full_extents
 from ..targets.keypoints import KeypointTargets, TargetOptions
 from .postprocess import to_instances
 
@@ -188,6 +188,17 @@ class HeatmapHead(BaseDenseHead):
         level = self.level_type(*(levels[-1] for levels in maps))
         decode = as_one_graph(type(self).decode_level, level[0], self.options.backend)
         return decode(self, level, MapGeometry.from_metas(batch_img_metas, level[0]))
+
+    def decode_full(self, *maps: Levels, input_size: Size) -> Detections:
+        """As :meth:`decode`, for images that fill the input: a function of tensors and sizes alone, for export.
+
+        Args:
+            maps: As ``forward`` returned them, a list of levels each.
+            input_size: (height, width) of the network input in pixels.
+        """
+        level = self.level_type(*(levels[-1] for levels in maps))
+        geometry = MapGeometry.under(level[0], input_size, full_extents(input_size, level[0]))
+        return self.decode_level(level, geometry._replace(has_padding=False))
 
     def _predict_batch(self, maps: Sequence[Levels], metas: Metas, rescale: bool, with_nms: bool) -> list[InstanceData]:
         options = self.decoding

@@ -1,0 +1,115 @@
+"""Export a detector to ONNX or to torch.export's .pt2."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from mmdet.registry import MODELS
+from mmengine.config import Config, ConfigDict
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import init_default_scope
+from mmengine.runner import CheckpointLoader
+
+from ..data.dataset_sources import dataset_sources
+from ..deploy import OnnxDetector
+from ..deploy.files import write
+from ..deploy.graph import DetectorGraph, require_head
+from ..deploy.input_rule import input_rule
+from ..deploy.verification import verify
+from ..errors import InputError
+from . import arguments
+from .convert_checkpoint import check_fit
+from .subcommands import make_parser
+from .test import inner_dataset
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = make_parser('export')
+    parser.add_argument('config', help=arguments.CONFIG_HELP)
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--out', required=True, type=Path, help='file to write, .onnx or .pt2')
+    parser.add_argument(
+        '--size',
+        nargs=2,
+        type=int,
+        metavar=('HEIGHT', 'WIDTH'),
+        help='of the network input in pixels; with --dynamic the largest. Default: what the test pipeline resizes to',
+    )
+    parser.add_argument('--dynamic', action='store_true', help='accept several batch sizes and input sizes')
+    parser.add_argument(
+        '--nms',
+        choices=['graph', 'none'],
+        default='graph',
+        help='none: the outputs are all candidates, not suppressed; default %(default)s',
+    )
+    parser.add_argument('--opset', type=int, help='of ONNX; default 17, with deformable convolution 19')
+    parser.add_argument(
+        '--verify', nargs='+', metavar='IMAGE', help='compare the file in ONNX Runtime with torch on these images'
+    )
+    arguments.add_common_arguments(parser)
+    return parser.parse_args(argv)
+
+
+def build(cfg: Config, checkpoint: Any, backend: str) -> Any:
+    """The detector of a config with the weights of a checkpoint, in evaluation mode, its head with that backend.
+
+    Raises:
+        InputError: If the weights do not fit, or there is no head of this package.
+    """
+    model_cfg = cfg.copy().model
+    if 'bbox_head' in model_cfg:
+        model_cfg.bbox_head.backend = backend
+    model_cfg.backbone.init_cfg = None  # every weight comes from the checkpoint: no download
+    model = MODELS.build(model_cfg)
+    require_head(model)
+    weights = checkpoint.get('state_dict', checkpoint)
+    check_fit(model, weights, cfg.filename)
+    model.load_state_dict(weights, strict=False)
+    return revert_sync_batchnorm(model).eval()
+
+
+def class_names(cfg: Config, checkpoint: Any, num_classes: int) -> list[str]:
+    """Names of the classes: those of the checkpoint, else of the config's test dataset, else their numbers."""
+    stored = checkpoint.get('meta', {}).get('dataset_meta') or {}
+    sources = dataset_sources(cfg.test_dataloader.dataset)
+    names = stored.get('classes') or next((source.classes for source in sources), ())
+    return list(names) if len(names) == num_classes else [str(label) for label in range(num_classes)]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Export. The exit code is 1 if ``--verify`` finds a difference, else 0.
+
+    Raises:
+        InputError: If an input is missing or wrong, or the model cannot be exported.
+    """
+    args = parse_arguments(argv)
+    if args.verify and args.out.suffix != '.onnx':
+        raise InputError(f'--verify compares ONNX files, but --out is {args.out}')
+    cfg = arguments.load_config(args)
+    arguments.require_checkpoint(args.checkpoint)
+    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    checkpoint = CheckpointLoader.load_checkpoint(args.checkpoint, map_location='cpu')
+    thresholds = cfg.model.get('test_cfg', ConfigDict()).to_dict()
+    if args.nms == 'none':
+        cfg.model.test_cfg.update(nms=None, max_per_img=0)
+    model = build(cfg, checkpoint, 'export')
+    pipeline = inner_dataset(cfg.test_dataloader.dataset).pipeline
+    metadata = {
+        'head': type(model.bbox_head).__name__,
+        'classes': class_names(cfg, checkpoint, model.bbox_head.num_classes),
+        **input_rule(pipeline, model.data_preprocessor, args.size, args.dynamic),
+        'nms': args.nms,
+        'test_cfg': thresholds,
+    }
+    write(DetectorGraph(model), metadata, args.out, args.opset)
+    print(f'{args.out}: {args.out.stat().st_size / 1e6:.1f} MB, input {metadata["size"]}, {metadata["classes"]}')
+    return report(args, build(cfg, checkpoint, 'auto')) if args.verify else 0
+
+
+def report(args: argparse.Namespace, model: Any) -> int:
+    """Print how far the file and the detector are apart, and return the exit code."""
+    differences = verify(OnnxDetector(args.out), model, args.verify)
+    for image, found in zip(args.verify, differences, strict=True):
+        print(f'{image}: {found}')
+    return 1 if any(found.unpaired for found in differences) else 0
