@@ -12,11 +12,11 @@ from mmengine.runner import CheckpointLoader
 
 from ..data.dataset_sources import dataset_sources
 from ..deploy import OnnxDetector
-from ..deploy.files import write
+from ..deploy.files import Export, require_format, write
 from ..deploy.graph import DetectorGraph, require_head
 from ..deploy.input_rule import input_rule
 from ..deploy.verification import verify
-from ..errors import InputError
+from ..errors import InputError, listed
 from . import arguments
 from .convert_checkpoint import check_fit
 from .subcommands import make_parser
@@ -36,7 +36,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar=('HEIGHT', 'WIDTH'),
         help='of the network input in pixels; with --dynamic the largest. Default: what the test pipeline resizes to',
     )
-    parser.add_argument('--dynamic', action='store_true', help='accept several batch sizes and input sizes')
+    parser.add_argument(
+        '--dynamic', action='store_true', help='accept every batch size and, in ONNX, input sizes up to --size'
+    )
     parser.add_argument(
         '--nms',
         choices=['graph', 'none'],
@@ -58,11 +60,10 @@ def build(cfg: Config, checkpoint: Any, backend: str) -> Any:
         InputError: If the weights do not fit, or there is no head of this package.
     """
     model_cfg = cfg.copy().model
-    if 'bbox_head' in model_cfg:
-        model_cfg.bbox_head.backend = backend
+    require_head(model_cfg)
+    model_cfg.bbox_head.backend = backend
     model_cfg.backbone.init_cfg = None  # every weight comes from the checkpoint: no download
     model = MODELS.build(model_cfg)
-    require_head(model)
     weights = checkpoint.get('state_dict', checkpoint)
     check_fit(model, weights, cfg.filename)
     model.load_state_dict(weights, strict=False)
@@ -84,32 +85,44 @@ def main(argv: list[str] | None = None) -> int:
         InputError: If an input is missing or wrong, or the model cannot be exported.
     """
     args = parse_arguments(argv)
-    if args.verify and args.out.suffix != '.onnx':
+    require_format(args.out)
+    is_onnx = args.out.suffix == '.onnx'
+    if args.verify and not is_onnx:
         raise InputError(f'--verify compares ONNX files, but --out is {args.out}')
     cfg = arguments.load_config(args)
     arguments.require_checkpoint(args.checkpoint)
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     checkpoint = CheckpointLoader.load_checkpoint(args.checkpoint, map_location='cpu')
-    thresholds = cfg.model.get('test_cfg', ConfigDict()).to_dict()
+    test_cfg = cfg.model.setdefault('test_cfg', ConfigDict())
+    as_given = test_cfg.to_dict()
     if args.nms == 'none':
-        cfg.model.test_cfg.update(nms=None, max_per_img=0)
+        test_cfg.update(nms=None, max_per_img=0)
     model = build(cfg, checkpoint, 'export')
     pipeline = inner_dataset(cfg.test_dataloader.dataset).pipeline
     metadata = {
         'head': type(model.bbox_head).__name__,
         'classes': class_names(cfg, checkpoint, model.bbox_head.num_classes),
-        **input_rule(pipeline, model.data_preprocessor, args.size, args.dynamic),
+        **input_rule(pipeline, model.data_preprocessor, args.size, args.dynamic and is_onnx),
         'nms': args.nms,
-        'test_cfg': thresholds,
+        'test_cfg': as_given,
     }
-    write(DetectorGraph(model), metadata, args.out, args.opset)
-    print(f'{args.out}: {args.out.stat().st_size / 1e6:.1f} MB, input {metadata["size"]}, {metadata["classes"]}')
+    write(Export(DetectorGraph(model).eval(), metadata, args.dynamic, args.opset), args.out)
+    size = ' x '.join(map(str, metadata['size']))
+    limit = 'at most ' if metadata['dynamic'] else ''
+    print(f'{args.out}: {args.out.stat().st_size / 1e6:.1f} MB, input {limit}{size}, {listed(metadata["classes"], 4)}')
     return report(args, build(cfg, checkpoint, 'auto')) if args.verify else 0
 
 
 def report(args: argparse.Namespace, model: Any) -> int:
-    """Print how far the file and the detector are apart, and return the exit code."""
-    differences = verify(OnnxDetector(args.out), model, args.verify)
+    """Print how far the file and the detector are apart, and return the exit code.
+
+    Raises:
+        InputError: If an image cannot be read, or ONNX Runtime is missing or refuses the file.
+    """
+    try:
+        differences = verify(OnnxDetector(args.out), model, args.verify)
+    except (ValueError, ImportError) as error:
+        raise InputError(f'--verify: {error}') from error
     for image, found in zip(args.verify, differences, strict=True):
         print(f'{image}: {found}')
     return 1 if any(found.unpaired for found in differences) else 0

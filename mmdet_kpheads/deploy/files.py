@@ -5,6 +5,7 @@ import io
 import json
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,57 +20,73 @@ from .runtime import METADATA_KEY
 OUTPUTS = ('boxes', 'scores', 'labels')
 OPSET = 17
 DEFORM_CONV_OPSET = 19  # the first with DeformConv
-DEFORM_CONVS = {'MMCVModulatedDeformConv2d', 'MMCVDeformConv2d'}  # mmcv's operators
+MMCV_DOMAIN = 'mmcv'
+DEFORM_CONVS = {'MMCVModulatedDeformConv2d', 'MMCVDeformConv2d'}
 
 
-def write(graph: DetectorGraph, metadata: Mapping[str, Any], path: Path, opset: int | None = None) -> None:
-    """Write the graph in the format that the path ends in.
+@dataclass(frozen=True)
+class Export:
+    """What is written, and how.
 
     Args:
-        graph: In evaluation mode.
-        metadata: Stored in the file under ``METADATA_KEY``.
-        path: Ends in .onnx or .pt2.
+        graph: In evaluation mode, in which the exporter leaves it.
+        metadata: Stored in the file under ``METADATA_KEY``; its ``dynamic`` makes height and width variable.
+        dynamic_batch: Accept every batch size.
         opset: Of ONNX; None for 17, and with deformable convolutions 19.
+    """
+
+    graph: DetectorGraph
+    metadata: Mapping[str, Any]
+    dynamic_batch: bool = False
+    opset: int | None = None
+
+
+def write(export: Export, path: Path) -> None:
+    """Write a file in the format that the path ends in.
 
     Raises:
         InputError: For another ending, or if a package is missing or does not support the model.
     """
-    writers = {'.onnx': write_onnx, '.pt2': write_pt2}
-    if path.suffix not in writers:
-        raise InputError(f'--out must end in {" or ".join(writers)}, but is {path}')
+    require_format(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    images = torch.zeros(1, 3, *metadata['size'])
+    images = torch.zeros(2 if export.dynamic_batch else 1, 3, *export.metadata['size'])  # torch.export fixes a 1
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter('ignore')  # about every size that becomes a constant: as intended
-        writers[path.suffix](graph, images, metadata, path, opset)
+        WRITERS[path.suffix](export, images, path)
 
 
-def write_onnx(
-    graph: DetectorGraph, images: Tensor, metadata: Mapping[str, Any], path: Path, opset: int | None
-) -> None:
+def require_format(path: Path) -> None:
+    """Raise ``InputError`` unless a path ends as a format does."""
+    if path.suffix not in WRITERS:
+        raise InputError(f'--out must end in {" or ".join(WRITERS)}, but is {path}')
+
+
+def write_onnx(export: Export, images: Tensor, path: Path) -> None:
     """Write ONNX by tracing: the one exporter that torch 2.4 and newer have in common."""
     onnx = onnx_package()
-    axes = {'images': {0: 'batch', 2: 'height', 3: 'width'}, **{name: {0: 'batch'} for name in OUTPUTS}}
+    axes = {name: {0: 'batch'} for name in ('images', *OUTPUTS)} if export.dynamic_batch else {}
+    if export.metadata['dynamic']:
+        axes['images'] |= {2: 'height', 3: 'width'}
+    deforms = any('DeformConv' in type(module).__name__ for module in export.graph.modules())
+    opset = export.opset or (DEFORM_CONV_OPSET if deforms else OPSET)
+    if deforms and opset < DEFORM_CONV_OPSET:
+        raise InputError(f'--opset must be {DEFORM_CONV_OPSET} or more for deformable convolutions, but is {opset}')
     newer = {'dynamo': False} if 'dynamo' in inspect.signature(torch.onnx.export).parameters else {}
     buffer = io.BytesIO()
-    deforms = any('DeformConv' in type(module).__name__ for module in graph.modules())
-    opset = opset or (DEFORM_CONV_OPSET if deforms else OPSET)
-    if deforms and opset < DEFORM_CONV_OPSET:
-        raise InputError(f'--opset must be {DEFORM_CONV_OPSET} or more for deformable convolution, but is {opset}')
     torch.onnx.export(
-        graph,
+        export.graph,
         (images,),
         buffer,
         input_names=['images'],
         output_names=list(OUTPUTS),
-        dynamic_axes=axes if metadata['dynamic'] else None,
+        dynamic_axes=axes,
         opset_version=opset,
-        custom_opsets={'mmcv': 1} if deforms else None,
+        custom_opsets={MMCV_DOMAIN: 1} if deforms else None,
         **newer,
     )
     model = onnx.load_from_string(buffer.getvalue())
     use_onnx_deform_conv(onnx, model)
-    onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(metadata)})
+    onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(export.metadata)})
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
 
@@ -108,15 +125,16 @@ def use_onnx_deform_conv(onnx: Any, model: Any) -> None:
             offset_group=options['deform_groups'],
         )
         node.CopyFrom(replacement)
-    opsets = [item for item in model.opset_import if item.domain != 'mmcv']
+    opsets = [item for item in model.opset_import if item.domain != MMCV_DOMAIN]
     del model.opset_import[:]
     model.opset_import.extend(opsets)
 
 
-def write_pt2(graph: DetectorGraph, images: Tensor, metadata: Mapping[str, Any], path: Path, opset: int | None) -> None:
-    """Write torch.export's format; only the batch size can be dynamic."""
-    shapes = {'images': {0: torch.export.Dim('batch', min=1)}} if metadata['dynamic'] else None
-    if metadata['dynamic']:
-        images = images.repeat(2, 1, 1, 1)  # a batch of one would be taken for constant
-    program = torch.export.export(graph, (images,), dynamic_shapes=shapes, strict=False)
-    torch.export.save(program, str(path), extra_files={METADATA_KEY: json.dumps(metadata)})
+def write_pt2(export: Export, images: Tensor, path: Path) -> None:
+    """Write torch.export's format; only the batch size can vary."""
+    shapes = {'images': {0: torch.export.Dim('batch')}} if export.dynamic_batch else None
+    program = torch.export.export(export.graph, (images,), dynamic_shapes=shapes, strict=False)
+    torch.export.save(program, str(path), extra_files={METADATA_KEY: json.dumps(export.metadata)})
+
+
+WRITERS = {'.onnx': write_onnx, '.pt2': write_pt2}

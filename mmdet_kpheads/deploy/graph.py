@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmdet.registry import MODELS
 from torch import Tensor, nn
 from torch.onnx import symbolic_helper
 
@@ -35,8 +36,7 @@ class DetectorGraph(nn.Module):
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
-        head = require_head(model)
-        options = head.decoding
+        options = model.bbox_head.decoding
         self.nms, self.limit = options.nms, options.max_per_img
         require_options(options)
         preprocessor = model.data_preprocessor
@@ -54,19 +54,15 @@ class DetectorGraph(nn.Module):
         return best_first(suppress(found, self.nms, self.limit, head.num_classes), self.limit)
 
 
-def require_head(model: Any) -> Any:
-    """The head of a single-stage detector.
-
-    Raises:
-        InputError: If it has none of this package.
-    """
-    head = getattr(model, 'bbox_head', None)
-    if not isinstance(head, HeatmapHead | AutoAssignHead):
+def require_head(model: Mapping[str, Any]) -> None:
+    """Raise ``InputError`` unless the config of a model is a single-stage detector with a head of this package."""
+    kind = model.get('bbox_head', {}).get('type')
+    found = MODELS.get(kind) if isinstance(kind, str) else kind
+    if not isinstance(found, type) or not issubclass(found, HeatmapHead | AutoAssignHead):
         raise InputError(
-            f'export needs a single-stage detector with a head of mmdet_kpheads, but {type(model).__name__} has '
-            f"{type(head).__name__}; --drop-in replaces mmdet's heads"
+            f'export needs a single-stage detector with a head of mmdet_kpheads, but {model["type"]} has bbox_head '
+            f"{kind}; --drop-in replaces mmdet's heads"
         )
-    return head
 
 
 def require_options(options: Any) -> None:

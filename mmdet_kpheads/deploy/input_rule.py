@@ -44,8 +44,9 @@ def input_rule(
     for transform in pipeline:
         _apply(transform, rule)
     rule['size'] = list(size or _size_of(rule))
-    if dynamic and any(side % rule['multiple'] for side in rule['size']):
-        raise InputError(f'with --dynamic, --size must be multiples of {rule["multiple"]}, but is {rule["size"]}')
+    divisor = rule['multiple'] if dynamic else preprocessor.pad_size_divisor
+    if any(side < 1 or side % divisor for side in rule['size']):
+        raise InputError(f'--size must be positive multiples of {divisor}, but is {rule["size"]}')
     return rule
 
 
@@ -78,8 +79,8 @@ def _apply(transform: Mapping[str, Any], rule: dict[str, Any]) -> None:
 
 def _center_padding(transform: Mapping[str, Any], rule: dict[str, Any]) -> dict[str, Any]:
     """The part of the rule for an image on the center of a canvas."""
-    canvas = list(transform.get('mean') or [0, 0, 0])
-    if transform.get('to_rgb', False) != (rule['channels'] == 'rgb'):
+    canvas = list(transform['mean'])
+    if transform['to_rgb'] != (rule['channels'] == 'rgb'):
         canvas.reverse()
     mode, number = transform['test_pad_mode']
     always_pad = int(mode == 'logical_or')
