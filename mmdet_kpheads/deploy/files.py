@@ -71,9 +71,10 @@ def write_onnx(export: Export, images: Tensor, path: Path) -> None:
     opset = export.opset or (DEFORM_CONV_OPSET if deforms else OPSET)
     if deforms and opset < DEFORM_CONV_OPSET:
         raise InputError(f'--opset must be {DEFORM_CONV_OPSET} or more for deformable convolutions, but is {opset}')
-    newer = {'dynamo': False} if 'dynamo' in inspect.signature(torch.onnx.export).parameters else {}
+    to_onnx: Any = torch.onnx.export  # its annotations leave out buffers
+    newer = {'dynamo': False} if 'dynamo' in inspect.signature(to_onnx).parameters else {}
     buffer = io.BytesIO()
-    torch.onnx.export(
+    to_onnx(
         export.graph,
         (images,),
         buffer,

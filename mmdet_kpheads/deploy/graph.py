@@ -33,6 +33,9 @@ class DetectorGraph(nn.Module):
         InputError: If the head or an option of its ``test_cfg`` cannot be exported.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model

@@ -140,9 +140,10 @@ def input_size(size: tuple[int, int], metadata: Mapping[str, Any]) -> tuple[int,
 
 def image_boxes(boxes: np.ndarray, placement: Placement) -> np.ndarray:
     """Boxes (N, 4) from pixels of the network input to pixels of the image, clipped to it."""
-    height, width = placement.size
-    inside = np.clip(boxes - np.tile(np.float32(placement.offset), 2), 0, np.float32((width, height) * 2))
-    scaled: np.ndarray = inside / np.tile(np.float32(placement.scale), 2)
+    offset, far_corner, scale = (
+        np.array(pair * 2, np.float32) for pair in (placement.offset, placement.size[::-1], placement.scale)
+    )
+    scaled: np.ndarray = np.clip(boxes - offset, 0, far_corner) / scale
     return scaled
 
 

@@ -17,14 +17,14 @@ PAIR_PX = 1.0  # boxes farther apart are two boxes, not one with a difference
 class Difference(NamedTuple):
     """How far two sets of detections of an image are apart."""
 
-    count: int  # boxes in torch
+    expected: int  # boxes in torch
     boxes_px: float  # largest difference of a coordinate between two boxes of a pair
     scores: float  # largest difference of their scores
     unpaired: int  # boxes of either set without a partner within the tolerances
 
     def __str__(self) -> str:
         return (
-            f'{self.count} boxes, largest differences {self.boxes_px:.1e} px and {self.scores:.1e} in score, '
+            f'{self.expected} boxes, largest differences {self.boxes_px:.1e} px and {self.scores:.1e} in score, '
             f'{self.unpaired} boxes without a partner'
         )
 
@@ -71,5 +71,5 @@ def difference(expected: InstanceData, boxes: np.ndarray, scores: np.ndarray, la
     equal = near & (boxes_px <= BOX_TOLERANCE_PX) & (apart <= SCORE_TOLERANCE)
     unpaired = int((~equal.any(1)).sum() + (~equal.any(0)).sum())
     nearest = near & (apart == np.where(near, apart, np.inf).min(1, keepdims=True, initial=np.inf))
-    largest = [float(part[nearest].max(initial=0.0)) for part in (boxes_px, apart)]
-    return Difference(len(wanted[0]), *largest, unpaired)
+    largest_px, largest_score = (float(part[nearest].max(initial=0.0)) for part in (boxes_px, apart))
+    return Difference(len(wanted[0]), largest_px, largest_score, unpaired)

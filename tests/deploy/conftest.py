@@ -1,5 +1,7 @@
 """Untrained narrow detectors, exported once per head for several batch sizes and input sizes."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -64,7 +66,8 @@ def exported(checkpoints, tmp_path_factory):
     """Exports with the command, and returns the path; equal arguments run once."""
     pytest.importorskip('onnx')
     pytest.importorskip('onnxruntime')
-    folder, files = tmp_path_factory.mktemp('exported'), {}
+    folder = tmp_path_factory.mktemp('exported')
+    files: dict[tuple, Path] = {}
 
     def run(head, *arguments):
         key = (head, *arguments)

@@ -85,7 +85,7 @@ def test_pt2_equals_torch(head, checkpoints, tmp_path, mmdet_scope):
     with torch.no_grad():
         found = [rows[0].numpy() for rows in graph(torch.from_numpy(images))]
     seen = difference(predict(model, images, 'rgb')[0], *found)
-    assert seen.count == 3 and not seen.unpaired, str(seen)
+    assert seen.expected == 3 and not seen.unpaired, str(seen)
     assert json.loads(files[METADATA_KEY])['size'] == [64, 96]
 
 
@@ -109,7 +109,7 @@ def test_deformable_convolutions_become_onnx_operators(version, tmp_path):
     images = np.random.default_rng(0).integers(0, 9, (1, 3, 64, 64)).astype(np.float32)
     found = [rows[0] for rows in OnnxDetector(tmp_path / 'model.onnx').run(images)]
     seen = difference(predict(model, images, 'bgr')[0], *found)
-    assert seen.count > 10 and not seen.unpaired, str(seen)
+    assert seen.expected > 10 and not seen.unpaired, str(seen)
 
 
 def test_what_cannot_be_exported_is_refused(checkpoints, tmp_path, capsys):

@@ -72,7 +72,7 @@ def test_what_is_smaller_than_the_input_is_padded_after_the_image():
     rule = input_rule([LOAD, PACK], preprocessor(pad_value=0), (64, 96), dynamic=False)
     images, placement = runtime.network_input(noise(128, 64), rule)
     assert placement == runtime.Placement((0.5, 0.5), (0, 0), (64, 32))
-    assert (images[0, :, :, 32:] == np.float32([123, 116, 103])[:, None, None]).all()
+    assert (images[0, :, :, 32:] == np.array([123, 116, 103], np.float32)[:, None, None]).all()
 
 
 def test_boxes_return_to_the_image_and_are_clipped_to_it():
