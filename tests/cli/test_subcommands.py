@@ -21,6 +21,7 @@ TOOLS = {
     'show-assignment': 'show_assignment',
     'make-digits': 'make_digits',
     'demo': 'demo',
+    'export': 'export',
 }
 
 
