@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor
 
-BACKENDS = ('auto', 'reference', 'cpu', 'compiled')
+BACKENDS = ('auto', 'reference', 'cpu', 'compiled', 'export')
 OF_DEVICE = {'cpu': 'cpu', 'cuda': 'compiled'}  # what 'auto' takes; 'reference' for other devices
 Formula = TypeVar('Formula', bound=Callable)
 
@@ -21,7 +21,8 @@ def version_of(reference: Formula, tensor: Tensor, backend: str = 'auto') -> For
         reference: The formula in ``functional/`` (or ``ops/``).
         tensor: A tensor on the device of the call.
         backend: One of ``BACKENDS``. ``'auto'`` takes ``'cpu'`` for a CPU tensor, ``'compiled'`` for a CUDA tensor, and
-            ``'reference'`` on other devices, and on a CPU also under ``torch.compile``.
+            ``'reference'`` on other devices, and on a CPU also under ``torch.compile``. ``'export'`` decodes with
+            operators that ONNX has.
 
     Returns:
         A function with the signature and, up to rounding, the values and gradients of ``reference``; ``reference``
@@ -45,7 +46,7 @@ def chosen_backend(tensor: Tensor, backend: str = 'auto') -> str:
     device = tensor.device.type
     if backend == 'cpu' and device != 'cpu':
         raise ValueError(f"backend='cpu' reads values on the host: it needs CPU tensors, but got one on {device!r}")
-    if torch.compiler.is_compiling() and device == 'cpu':
+    if torch.compiler.is_compiling() and device == 'cpu' and backend != 'export':
         return 'reference'  # torch.compile fuses the plain formula by itself
     if backend != 'auto':
         return backend

@@ -11,6 +11,7 @@ SUMMARIES = {
     'test': 'test a detector, save predictions and visualizations',
     'predict': 'detect objects in images, videos and camera streams',
     'check-dataset': 'report class counts and annotation errors of a dataset',
+    'export': 'write a detector as ONNX or .pt2 for other runtimes',
     'convert': 'convert a checkpoint of mmdet or of an original repository',
     'show-assignment': 'draw what AutoAssign has learned',
     'make-digits': 'write a small dataset of handwritten digits',
@@ -178,6 +179,33 @@ def _add_check_dataset(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--number', type=_positive, default=8, help='images to draw; default %(default)s')
 
 
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('config', help=CONFIG_HELP)
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--out', required=True, type=Path, help='file to write, .onnx or .pt2')
+    parser.add_argument(
+        '--size',
+        nargs=2,
+        type=int,
+        metavar=('HEIGHT', 'WIDTH'),
+        help='of the network input in pixels; with --dynamic the largest. Default: what the test pipeline resizes to',
+    )
+    parser.add_argument(
+        '--dynamic', action='store_true', help='accept every batch size and, in ONNX, input sizes up to --size'
+    )
+    parser.add_argument(
+        '--nms',
+        choices=['graph', 'none'],
+        default='graph',
+        help='none: the outputs are all candidates, not suppressed; default %(default)s',
+    )
+    parser.add_argument('--opset', type=int, help='of ONNX; default 17, with deformable convolution 19')
+    parser.add_argument(
+        '--verify', nargs='+', metavar='IMAGE', help='compare the file in ONNX Runtime with torch on these images'
+    )
+    add_common_arguments(parser)
+
+
 def _add_convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help='the config to convert for; docs/zoo.md lists the config of each file')
     parser.add_argument('checkpoint', help='checkpoint to convert')
@@ -219,6 +247,7 @@ ADDERS = {  # the doctor has no arguments
     'test': _add_test,
     'predict': _add_predict,
     'check-dataset': _add_check_dataset,
+    'export': _add_export,
     'convert': _add_convert,
     'show-assignment': _add_show_assignment,
     'make-digits': _add_make_digits,

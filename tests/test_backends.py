@@ -60,7 +60,7 @@ def test_the_device_chooses_unless_a_backend_is_named():
         'compiled',
         'reference',
     ]
-    assert [chosen_backend(torch.zeros(1), name) for name in BACKENDS[1:]] == ['reference', 'cpu', 'compiled']
+    assert [chosen_backend(torch.zeros(1), name) for name in BACKENDS[1:]] == ['reference', 'cpu', 'compiled', 'export']
     assert version_of(giou_loss, torch.zeros(1)) is cpu.giou_loss
     assert version_of(giou_loss, torch.zeros(1), 'reference') is giou_loss
     assert version_of(giou_loss, torch.zeros(1), 'compiled') is giou_loss  # has no version of its own

@@ -48,7 +48,7 @@ def decode_centers(
     scores = peaks.logits.sigmoid()
     valid = (peaks.logits > -torch.inf) & has_area(clipped)
     if options.score_thr > 0:
-        valid &= scores > options.score_thr
+        valid = valid & (scores > options.score_thr)
     return Detections(clipped, scores, peaks.labels, valid)
 
 

@@ -54,18 +54,18 @@ def decode_corners(
     corners = [_pick(maps, geometry, options, backend) for maps in (top_left, bottom_right)]
     (first, first_px, first_tags), (second, second_px, second_tags) = corners
     grouped = first.labels[:, :, None] == second.labels[:, None, :]  # (B, K, K)
-    grouped &= (first.logits > -torch.inf)[:, :, None] & (second.logits > -torch.inf)[:, None, :]
+    grouped = grouped & (first.logits > -torch.inf)[:, :, None] & (second.logits > -torch.inf)[:, None, :]
     if first_tags is not None and second_tags is not None:
-        apart = between(first_tags, second_tags, NORMS[distance])  # (B, K, K)
-        grouped &= apart <= options.distance_threshold
-    grouped &= (second_px[:, None, :] > first_px[:, :, None]).all(-1)
+        apart = version_of(between, first_tags, backend)(first_tags, second_tags, NORMS[distance])  # (B, K, K)
+        grouped = grouped & (apart <= options.distance_threshold)
+    grouped = grouped & (second_px[:, None, :] > first_px[:, :, None]).all(-1)
     scores = (first.logits.sigmoid()[:, :, None] + second.logits.sigmoid()[:, None, :]) / 2
-    best, pair = top_cells(torch.where(grouped, scores, -1.0), options.num_dets)  # (B, M)
+    best, pair = version_of(top_cells, scores, backend)(torch.where(grouped, scores, -1.0), options.num_dets)  # (B, M)
     column, row = cells_to_xy(pair, second.labels.shape[1]).unbind(-1)
     boxes = torch.cat((_take(first_px, row), _take(second_px, column)), -1)  # (B, M, 4)
     valid = (best >= 0) & has_area(boxes)
     if options.score_thr > 0:
-        valid &= best > options.score_thr
+        valid = valid & (best > options.score_thr)
     return Detections(boxes, best, first.labels.gather(1, row), valid)
 
 

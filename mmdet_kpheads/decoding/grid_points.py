@@ -10,9 +10,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..backends import version_of
 from ..functional.boxes import clip_boxes, has_area
 from ..functional.peaks import gather_cells
-from ..functional.topk import top_cells
+from ..functional.topk import by_falling_score, top_cells
 from ..structures import Detections, GridPyramid
 from .options import GridDecoding
 
@@ -26,7 +27,7 @@ class GridMaps(NamedTuple):
 
 
 def decode_grid_points(
-    levels: Sequence[GridMaps], grid: GridPyramid, extent_px: Tensor, options: GridDecoding
+    levels: Sequence[GridMaps], grid: GridPyramid, extent_px: Tensor, options: GridDecoding, backend: str = 'auto'
 ) -> Detections:
     """Boxes of a whole batch at once, best first.
 
@@ -40,22 +41,32 @@ def decode_grid_points(
         grid: The grid points.
         extent_px: (B, 4) the image inside the input, xyxy: boxes are clipped to it.
         options: How boxes are picked.
+        backend: One of ``mmdet_kpheads.backends.BACKENDS``.
     """
     inside = grid.inside_image(extent_px)
-    found = [_decode_level(maps, grid, level, inside[level], extent_px, options) for level, maps in enumerate(levels)]
+    found = [
+        _decode_level(maps, grid, level, inside[level], extent_px, options, backend)
+        for level, maps in enumerate(levels)
+    ]
     boxes, scores, labels, valid = (torch.cat(part, 1) for part in zip(*found, strict=True))
-    scores, order = torch.where(valid, scores, -1.0).sort(dim=1, descending=True, stable=True)
+    scores, order = version_of(by_falling_score, scores, backend)(torch.where(valid, scores, -1.0))
     boxes = boxes.gather(1, order[..., None].expand(-1, -1, 4))
     return Detections(boxes, scores, labels.gather(1, order), valid.gather(1, order))
 
 
 def _decode_level(
-    maps: GridMaps, grid: GridPyramid, level: int, inside: Tensor, extent_px: Tensor, options: GridDecoding
+    maps: GridMaps,
+    grid: GridPyramid,
+    level: int,
+    inside: Tensor,
+    extent_px: Tensor,
+    options: GridDecoding,
+    backend: str,
 ) -> Detections:
     cells = math.prod(maps.class_logits.shape[-2:])
     logits = maps.class_logits.masked_fill(~inside, -torch.inf)
     limit = options.nms_pre if options.nms_pre > 0 else math.prod(logits.shape[1:])
-    best, index = top_cells(logits, limit)  # (B, M)
+    best, index = version_of(top_cells, logits, backend)(logits, limit)  # (B, M)
     probability = best.sigmoid()
     label, cell = index // cells, index % cells
     objectness = gather_cells(maps.objectness_logits, cell)[..., 0].float().sigmoid()

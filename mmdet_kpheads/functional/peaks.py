@@ -58,12 +58,13 @@ def inner_peaks(padded: Tensor, kernel: int) -> Tensor:
     peak = heat > -torch.inf
     for shift in range(kernel):
         # row by row and left to right: against earlier cells strictly, so that the first of equals wins
+        # (in place for the memory; &= is the same, but ONNX's exporter does not know it)
         if shift < reach:
-            peak &= heat > row_max[..., shift : shift + height, :]
-            peak &= heat > rows[shift][..., own_row, :]
+            peak.logical_and_(heat > row_max[..., shift : shift + height, :])
+            peak.logical_and_(heat > rows[shift][..., own_row, :])
         elif shift > reach:
-            peak &= heat >= row_max[..., shift : shift + height, :]
-            peak &= heat >= rows[shift][..., own_row, :]
+            peak.logical_and_(heat >= row_max[..., shift : shift + height, :])
+            peak.logical_and_(heat >= rows[shift][..., own_row, :])
     return peak
 
 

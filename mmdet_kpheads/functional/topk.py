@@ -31,6 +31,12 @@ def top_cells(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return best_of(rows.flatten(1).float(), _numbers(rows, rows.shape[1] * width), k)
 
 
+def by_falling_score(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores (B, M) sorted, best first, and their indices; of equal ones the lowest index first."""
+    ordered, index = scores.sort(dim=1, descending=True, stable=True)
+    return ordered, index
+
+
 def best_of(scores: Tensor, index: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The ``k`` best scores (B, M), best first; of equal ones that of the lowest index (M,) or (B, M).
 

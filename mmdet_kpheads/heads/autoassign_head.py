@@ -22,7 +22,7 @@ from ..losses.autoassign_loss import AutoAssignLoss, GridPredictions, assignment
 from ..losses.build import BOX_LOSS, build_loss
 from ..registry import MODELS
 from ..structures import Detections, GridPyramid, GroundTruth
-from ..structures.geometry import batch_input_size, image_extents
+from ..structures.geometry import Size, batch_input_size, full_extents, image_extents
 from ..targets.grid_pairs import GridPairs, grid_pairs
 from .center_prior import TOPK, CenterPrior
 from .postprocess import to_instances
@@ -313,7 +313,18 @@ class AutoAssignHead(AnchorFreeHead):
         grid = GridPyramid.from_maps(maps[0], self.strides)
         extent_px = image_extents(batch_img_metas, maps[0][0].device)
         decode = as_one_graph(decode_grid_points, maps[0][0], self.backend)
-        return decode(levels, grid, extent_px, options or self.decoding)
+        return decode(levels, grid, extent_px, options or self.decoding, self.backend)
+
+    def decode_full(self, *maps: Levels, input_size: Size) -> Detections:
+        """As :meth:`decode`, for images that fill the input: a function of tensors and sizes alone, for export.
+
+        Args:
+            maps: Class logits, distances and objectness logits by level.
+            input_size: (height, width) of the network input in pixels.
+        """
+        levels = [GridMaps(*level) for level in zip(*maps, strict=True)]
+        grid = GridPyramid.from_maps(maps[0], self.strides)
+        return decode_grid_points(levels, grid, full_extents(input_size, maps[0][0]), self.decoding, self.backend)
 
     def predict_by_feat(
         self,

@@ -18,7 +18,7 @@ from ..functional.boxes import mirror_boxes
 from ..functional.gaussian import draw
 from ..functional.peaks import gather_cells
 from ..structures import Detections, GroundTruth, MapGeometry
-from ..structures.geometry import Size, batch_input_size
+from ..structures.geometry import Size, batch_input_size, full_extents
 from ..targets.keypoints import KeypointTargets, TargetOptions
 from .postprocess import to_instances
 
@@ -194,6 +194,17 @@ class HeatmapHead(BaseDenseHead):
             return decode(self, level, geometry)
         found = decode(self, level, geometry.mirror())
         return found._replace(boxes=mirror_boxes(found.boxes, geometry.input_size[1]))
+
+    def decode_full(self, *maps: Levels, input_size: Size) -> Detections:
+        """As :meth:`decode`, for images that fill the input: a function of tensors and sizes alone, for export.
+
+        Args:
+            maps: As ``forward`` returned them, a list of levels each.
+            input_size: (height, width) of the network input in pixels.
+        """
+        level = self.level_type(*(levels[-1] for levels in maps))
+        geometry = MapGeometry.under(level[0], input_size, full_extents(input_size, level[0]))
+        return self.decode_level(level, geometry._replace(has_padding=False))
 
     def _predict_batch(self, maps: Sequence[Levels], metas: Metas, rescale: bool, with_nms: bool) -> list[InstanceData]:
         return self._to_instances(self.decode(*maps, batch_img_metas=metas), metas, rescale, with_nms)

@@ -5,8 +5,8 @@ rounding, the same values and gradients. The folder can be deleted: the package 
 A version stays only while a benchmark shows what it buys (docs/benchmarks.md).
 """
 
-from . import compiled, cpu
+from . import compiled, cpu, exportable
 
-VERSIONS = {'cpu': cpu.VERSIONS, 'compiled': compiled.VERSIONS}
+VERSIONS = {'cpu': cpu.VERSIONS, 'compiled': compiled.VERSIONS, 'export': exportable.VERSIONS}
 
 __all__ = ['VERSIONS']

@@ -236,6 +236,13 @@ def image_extents(metas: Iterable[Meta], device: torch.device) -> Tensor:
     return to_device(torch.tensor(rows), device)
 
 
+def full_extents(input_size: Size, like: Tensor) -> Tensor:
+    """The extent of images that fill the input, (B, 4), for a map (B, ...); an exported graph keeps sizes variable."""
+    height, width = (torch.scalar_tensor(side, device=like.device) for side in input_size)
+    zero = torch.zeros_like(width)
+    return torch.stack((zero, zero, width, height)).expand(like.shape[0], 4)
+
+
 def scale_factors(metas: Iterable[Meta], device: torch.device) -> Tensor:
     """Input pixels per original pixel of each image, (B, 2) as x, y.
 

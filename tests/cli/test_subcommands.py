@@ -24,6 +24,7 @@ TOOLS = {
     'show-assignment': 'show_assignment',
     'make-digits': 'make_digits',
     'demo': 'demo',
+    'export': 'export',
 }
 
 
