@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmcv.ops import DeformConv2dPack
 from mmdet.registry import MODELS
-from mmdet_kpheads.cli.subcommands import main
+from mmdet_kpheads_cli.subcommands import main
 from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 
