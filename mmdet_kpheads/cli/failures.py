@@ -23,16 +23,26 @@ class Terminated(BaseException):
     """SIGTERM arrived."""
 
 
+def _raise(number: int, frame: FrameType | None) -> None:
+    """Handle a signal in the process that trains."""
+    raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+
+
+def _leave_to_main() -> None:
+    """Let SIGTERM kill a forked worker at once, also while it waits for a lock; leave Ctrl-C to the main process."""
+    if signal.getsignal(signal.SIGTERM) is _raise:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(after_in_child=_leave_to_main)
+
+
 @contextmanager
 def _signals_raise() -> Iterator[None]:
-    """SIGTERM raises ``Terminated``; Ctrl-C reaches this process alone and not its workers, which then end with it."""
-    main = os.getpid()
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        if os.getpid() == main:
-            raise KeyboardInterrupt if number == signal.SIGINT else Terminated
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    """SIGTERM raises ``Terminated`` and Ctrl-C ``KeyboardInterrupt``, in this process and not in its workers."""
+    before = {number: signal.signal(number, _raise) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

@@ -1,5 +1,6 @@
 """What ends a run early is one line with the last good checkpoint, and an exit code."""
 
+import multiprocessing
 import os
 import signal
 from pathlib import Path
@@ -52,6 +53,21 @@ def test_the_cause_and_the_last_checkpoint_are_named(cfg, stop, reason, code):
     with pytest.raises(RunStoppedError, match=named), failures.ending_well(cfg):
         stop()
     assert before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+
+@pytest.mark.parametrize(('number', 'code'), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 0)])
+def test_sigterm_kills_a_worker_and_ctrl_c_does_not(cfg, number, code):
+    """mmdet's VOC metric ends its pool so; a handler in Python would not run in a worker that waits for a lock."""
+
+    def work():
+        assert signal.getsignal(number) in (signal.SIG_DFL, signal.SIG_IGN)
+        kill(number)
+
+    with failures.ending_well(cfg):
+        worker = multiprocessing.get_context('fork').Process(target=work)
+        worker.start()
+        worker.join(20)
+    assert worker.exitcode == code
 
 
 def test_a_bug_keeps_its_traceback(cfg):
