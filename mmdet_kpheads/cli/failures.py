@@ -15,7 +15,11 @@ from ..errors import InputError, RunStoppedError
 from .resuming import newest_checkpoint
 
 CONFIG_ERRORS = (AssertionError, AttributeError, ImportError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
-DEAD_WORKER = 'DataLoader worker'  # in torch's error when a worker was killed
+OTHER_PROCESSES = {  # in torch's errors, and what may be the reason
+    'DataLoader worker': 'a worker was killed, out of memory?',
+    'Timed out waiting': 'another process does not answer',
+    'Connection closed by peer': 'another process ended',
+}
 TRACEBACK_FILE = 'traceback.txt'
 
 
@@ -58,8 +62,8 @@ def ending_well(cfg: Config) -> Iterator[None]:
         cfg: Of the run; its work dir is searched for the checkpoint.
 
     Raises:
-        RunStoppedError: For Ctrl-C (exit code 130), SIGTERM (143), a full disk, missing permission or a killed worker
-            (3), and with its own code where a hook raised it.
+        RunStoppedError: For Ctrl-C (exit code 130), SIGTERM (143), a full disk, missing permission, or another process
+            that was killed or does not answer (3), and with its own code where a hook raised it.
     """
     try:
         with _signals_raise():
@@ -73,9 +77,10 @@ def ending_well(cfg: Config) -> Iterator[None]:
     except RunStoppedError as error:
         raise _stopped(cfg, str(error), error.exit_code) from error
     except RuntimeError as error:
-        if DEAD_WORKER not in str(error):
+        reasons = [reason for text, reason in OTHER_PROCESSES.items() if text in str(error)]
+        if not reasons:
             raise
-        raise _stopped(cfg, f'{first_line(error)} (out of memory?)') from error
+        raise _stopped(cfg, f'{reasons[0]} ({first_line(error)})') from error
 
 
 def _stopped(cfg: Config, reason: str, *exit_code: int) -> RunStoppedError:

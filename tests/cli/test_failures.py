@@ -34,10 +34,15 @@ def fail(error):
         (lambda: kill(signal.SIGTERM), 'stopped by SIGTERM', 143),
         (lambda: fail(OSError(28, 'No space left', 'a.pth')), r"OSError: \[Errno 28\] No space left: 'a\.pth'", 3),
         (lambda: fail(FileNotFoundError('Caught in worker\nTraceback\nno a.jpg')), 'FileNotFoundError: no a.jpg', 3),
-        (lambda: fail(RuntimeError('DataLoader worker (pid 1) is killed\nx')), r'DataLoader .* \(out of memory\?\)', 3),
+        (
+            lambda: fail(RuntimeError('DataLoader worker (pid 1) is killed\nx')),
+            r'a worker was killed, .* \(DataLoader .*\)',
+            3,
+        ),
+        (lambda: fail(RuntimeError('x.cc:78] Timed out waiting 15ms')), r'another process does not answer \(.*\)', 3),
         (lambda: fail(RunStoppedError('loss not finite')), 'loss not finite', 3),
     ],
-    ids=['Ctrl-C', 'SIGTERM', 'full disk', 'image', 'worker', 'loss'],
+    ids=['Ctrl-C', 'SIGTERM', 'full disk', 'image', 'worker', 'rank', 'loss'],
 )
 def test_the_cause_and_the_last_checkpoint_are_named(cfg, stop, reason, code):
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]

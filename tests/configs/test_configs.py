@@ -130,7 +130,8 @@ def test_learning_rate_follows_the_batch_and_gradients_are_clipped(cfg):
 
 def test_checks_are_on_and_package_is_imported(cfg):
     hooks = [hook.type for hook in cfg.custom_hooks]
-    assert hooks == ['mmdet_kpheads.ClassCheckHook', 'mmdet_kpheads.GroundTruthCheckHook']
+    names = ('ClassCheckHook', 'GroundTruthCheckHook', 'FiniteLossHook', 'ResumeHook')
+    assert hooks == [f'mmdet_kpheads.{name}' for name in names]
     assert cfg.custom_imports.imports == ['mmdet_kpheads']
 
 
