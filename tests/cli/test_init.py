@@ -391,7 +391,7 @@ def one_image(root):
         (lambda root: root.mkdir(), 'no COCO, VOC or YOLO dataset in mine: it has 0 images, 0 .json'),
         (lambda root: write(root / 'x.json', '{'), r'broken JSON in mine/x\.json'),
         (no_image, r'mine/a\.xml: its image a\.jpg is not in mine, with any extension'),
-        (lost_images, r'image not found: mine/x/2\.jpg \(1 of the 2 images'),
+        (lost_images, r'image not found: mine/train\.json, image 2: mine/x/2\.jpg'),
         (all_lost, r'mine/train\.json: none of its images is in mine, for example 1\.jpg'),
         (twice, r"2 COCO files for the split 'train': .*train_old\.json"),
         (missing_in_list, r'val\.txt: no annotation c\.xml \(1 of 2 are missing\)'),

@@ -8,7 +8,6 @@ import pytest
 import torch
 from mmcv.ops import DeformConv2dPack
 from mmdet.registry import MODELS
-from mmdet_kpheads_cli.subcommands import main
 from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 
@@ -20,6 +19,7 @@ from mmdet_kpheads.deploy.graph import DetectorGraph, require_head, require_opti
 from mmdet_kpheads.deploy.runtime import METADATA_KEY
 from mmdet_kpheads.deploy.verification import difference, predict
 from mmdet_kpheads.errors import InputError
+from mmdet_kpheads_cli.subcommands import main
 from tests.deploy.conftest import config_of
 from tests.training import small_detector
 
