@@ -50,10 +50,11 @@ class Setting(NamedTuple):
     strides: tuple[int, ...]
 
 
+STRIDES = (8, 16, 32, 64, 128)  # of FCOS's pyramid
 SETTINGS = {
     'centernet': Setting(partial(CenterNetHead, 64, 64, 80), 64, 32, (512, 512), (4,)),
     'cornernet': Setting(partial(CornerNetHead, 80, 64, 1), 64, 32, (512, 512), (4,)),
-    'autoassign': Setting(partial(AutoAssignHead, 80, 256), 256, 8, (800, 1088), (8, 16, 32, 64, 128)),
+    'autoassign': Setting(partial(AutoAssignHead, 80, 256, strides=STRIDES), 256, 8, (800, 1088), STRIDES),
 }
 
 
