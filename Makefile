@@ -50,7 +50,7 @@ check: $(INSTALLED)
 	$(BIN)/codespell
 	$(BIN)/mypy
 
-# The CPU part takes about ten minutes. On a GPU: make bench BENCH="--device cuda".
+# The CPU part takes about a quarter of an hour. On a GPU: make bench BENCH="--device cuda".
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks $(BENCH)
 

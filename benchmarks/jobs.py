@@ -1,7 +1,7 @@
 """Whole jobs: the demo's training by mmdet's own script with mmdet's head, by ``train``, and by ``train --fast``.
 
 Each is a process that starts from nothing, one after the other, with an evaluation after each epoch; wall time from the
-start of the command. Run by itself (``python -m benchmarks --only jobs``): about ten minutes.
+start of the command. Run by itself (``python -m benchmarks --only jobs``): about a quarter of an hour.
 """
 
 import os
