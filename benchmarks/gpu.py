@@ -1,8 +1,7 @@
 """All that a card has to show: ``python -m benchmarks.gpu [--dry-run]`` (``make gpu``).
 
-The tests that need CUDA, the benchmark suite, and the demo, each in a process of its own, so
-that one that fails leaves the others. Writes ``gpu_report.json`` and ``gpu_report.md`` into ``results/gpu``, and prints
-the goals.
+The tests that need CUDA, the benchmark suite and the demo, each in a process of its own, so that one that fails leaves
+the others. Writes ``gpu_report.json`` and ``gpu_report.md`` into ``results/gpu``, and prints the goals.
 
 ``--dry-run`` goes the same way on the CPU with one call of each benchmark and the short demo: what it measures means
 nothing, but nothing except the card is new on the day.

@@ -203,7 +203,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--verify', nargs='+', metavar='IMAGE', help='compare the file in ONNX Runtime with torch on these images'
     )
-    add_common_arguments(parser)
+    add_config_arguments(parser)
 
 
 def _add_convert(parser: argparse.ArgumentParser) -> None:

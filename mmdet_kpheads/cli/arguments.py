@@ -45,8 +45,8 @@ def load_config(args: argparse.Namespace) -> Config:
     Raises:
         InputError: As ``read_config``, or if --launcher does not fit the environment.
     """
-    variable = LAUNCHER_VARIABLES.get(args.launcher, 'PATH')
-    if variable not in os.environ:
+    variable = LAUNCHER_VARIABLES.get(args.launcher)
+    if variable and variable not in os.environ:
         raise InputError(
             f'--launcher {args.launcher}: {variable} is not set, so the launcher did not start this process; '
             'use tools/dist_train.sh or tools/slurm_train.sh, or leave it out'

@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     is_onnx = args.out.suffix == '.onnx'
     if args.verify and not is_onnx:
         raise InputError(f'--verify compares ONNX files, but --out is {args.out}')
-    cfg = arguments.load_config(args)
+    cfg = arguments.read_config(args)
     arguments.require_checkpoint(args.checkpoint)
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     checkpoint = CheckpointLoader.load_checkpoint(args.checkpoint, map_location='cpu')

@@ -125,12 +125,20 @@ def values_of(args: argparse.Namespace, classes: Sequence[str], splits: Mapping[
 
 
 def fill(template: str, header: str, values: Mapping[str, str]) -> str:
-    """Replace the header of a template and the values of its first lines; comments stay."""
-    text = header + '_base_ =' + template.partition('_base_ =')[2]
-    for name, value in values.items():
-        line = re.compile(rf'^{name} = .*?(?=  #|$)', re.MULTILINE)
-        text, count = line.subn(lambda _, new=f'{name} = {value}': new, text)  # type: ignore[misc]
-        assert count == 1, f'the template sets {name} {count} times'
+    """Replace the header of a template and the values of its first lines; comments stay.
+
+    Raises:
+        ValueError: If the template lacks one of the lines.
+    """
+    _, base, lines = template.partition('_base_ =')
+    left = dict(values)
+
+    def new_value(line: re.Match) -> str:
+        return f'{line[1]} = {left.pop(line[1], line[2])}'
+
+    text = header + base + re.sub(r'^(\w[\w, ]*) = (.*?)(?=  #|$)', new_value, lines, flags=re.MULTILINE)
+    if left:
+        raise ValueError(f'the template sets no {", ".join(left)}')
     return text
 
 

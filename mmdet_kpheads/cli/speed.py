@@ -15,7 +15,7 @@ FAST_METRIC = 'mmdet_kpheads.CocoMetric'
 
 def add_hook(cfg: Config, kind: str) -> None:
     """Add a custom hook to a config."""
-    cfg.custom_hooks = [*cfg.get('custom_hooks', []), ConfigDict(type=kind)]
+    cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), ConfigDict(type=kind)]
 
 
 def use_fast_metric(cfg: Config) -> list[str]:

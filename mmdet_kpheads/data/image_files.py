@@ -44,7 +44,7 @@ def image_file_problems(images: Sequence[AnnotatedImage], decoding: Decoding = D
         images: The images.
         decoding: How the pipeline decodes.
     """
-    processes = min(len(os.sched_getaffinity(0)), max(1, len(images)))
+    processes = min(_cores(), max(1, len(images)))
     check = partial(file_problem, decoding=decoding)
     size = BATCH_PER_PROCESS * processes
     pool = _new_pool(processes)
@@ -118,6 +118,11 @@ def orientation(content: bytes) -> int:
     except Exception:  # what Pillow cannot read, the decoder reports
         return UPRIGHT
     return value if value in range(1, 9) else UPRIGHT
+
+
+def _cores() -> int:
+    """The cores that this process may use; where the system does not say which, all there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def _new_pool(processes: int) -> ProcessPoolExecutor:

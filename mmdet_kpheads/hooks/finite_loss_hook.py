@@ -1,6 +1,6 @@
 """Stops a run, or skips a step, whose loss or gradient is not finite."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial, update_wrapper
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import RunStoppedError
 from ..registry import HOOKS
+from .data_samples import data_samples
 
 
 class Step(NamedTuple):
@@ -24,8 +25,7 @@ class Step(NamedTuple):
 
 def image_paths(data_batch: Any) -> tuple[str, ...]:
     """The image files of a batch, as far as it names them."""
-    samples = data_batch.get('data_samples') if isinstance(data_batch, Mapping) else None
-    return tuple(str(sample.get('img_path', 'no path')) for sample in samples or ())
+    return tuple(str(sample.get('img_path', 'no path')) for sample in data_samples(data_batch))
 
 
 def gradients_are_finite(optimizer: torch.optim.Optimizer) -> Tensor | None:

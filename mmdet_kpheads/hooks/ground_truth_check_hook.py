@@ -1,6 +1,6 @@
 """Checks the labels and boxes that reach the head during training."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -10,23 +10,10 @@ from ..errors import InputError
 from ..registry import HOOKS
 from ..structures.ground_truth import IGNORE_LABEL
 from .class_check_hook import heads_with_classes
+from .data_samples import data_samples
 
 BAD_LABELS = 'train/num_bad_labels'
 DROPPED_BOXES = 'train/num_dropped_boxes'
-
-
-def samples_of(batch: Any) -> Iterator[Any]:
-    """Find the data samples with ground truth in a batch: a list, or branches with a list each.
-
-    Semi-supervised training has samples without ground truth, and None for an image that lacks a branch.
-    """
-    if isinstance(batch, Mapping):
-        batch = batch.values()
-    for item in batch or ():
-        if isinstance(item, Mapping | list | tuple):
-            yield from samples_of(item)
-        elif item is not None and 'gt_instances' in item and 'labels' in item.gt_instances:
-            yield item
 
 
 @HOOKS.register_module()
@@ -59,7 +46,9 @@ class GroundTruthCheckHook(Hook):
         if not self.heads or not isinstance(data_batch, Mapping):
             return
         head, num_classes = min(self.heads, key=lambda item: item[1])
-        for sample in samples_of(data_batch.get('data_samples')):
+        for sample in data_samples(data_batch):
+            if 'gt_instances' not in sample or 'labels' not in sample.gt_instances:
+                continue  # semi-supervised training has such samples
             labels = sample.gt_instances.labels
             bad = labels[((labels < 0) & (labels != IGNORE_LABEL)) | (labels >= num_classes)]
             if len(bad):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmdet.structures import DetDataSample
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
@@ -45,7 +46,7 @@ class Run:
         hook.before_train(self)
 
     def step(self, factor, **more):
-        batch = {'factor': factor, 'data_samples': [{'img_path': f'{factor}.jpg'}], **more}
+        batch = {'factor': factor, 'data_samples': [DetDataSample(metainfo={'img_path': f'{factor}.jpg'})], **more}
         self.hook.before_train_iter(self, self.iter, batch)
         outputs = self.model.train_step(batch, self.optim_wrapper)
         self.hook.after_train_iter(self, self.iter, batch, outputs)
@@ -61,6 +62,13 @@ def test_the_run_stops_before_the_weights_change(factor, clip):
     with pytest.raises(RunStoppedError, match=rf'^loss, loss_wh not finite at iteration 2, images {factor}\.jpg$'):
         run.step(factor)
     assert run.model.weight.item() == before != 1
+
+
+def test_images_of_all_branches_are_named():
+    one, other = (DetDataSample(metainfo={'img_path': f'{name}.jpg'}) for name in 'ab')
+    branches = {'sup': [one], 'unsup_teacher': [None, other], 'unsup_student': [DetDataSample()]}
+    with pytest.raises(RunStoppedError, match=r'at iteration 1, images a\.jpg, b\.jpg, no path$'):
+        Run(FiniteLossHook()).step(NAN, data_samples=branches)
 
 
 def test_a_gradient_alone_stops_it():
