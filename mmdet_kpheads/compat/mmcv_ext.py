@@ -29,6 +29,7 @@ CURE = (
     'for CUDA, nvcc)'
 )
 COLUMN_LIMIT = 2**26  # sampled values that a deformable convolution holds at a time: 256 MiB
+KEPT_LIMIT = 2**23  # below so many, what the forward pass computed is kept for the backward pass: 32 MiB per layer
 PROVIDED: dict[str, Callable] = {}
 
 
@@ -169,7 +170,16 @@ def modulated_deform_conv_forward(
     **sizes: int,
 ) -> None:
     """Fill ``output``; see ``ops.deform_conv2d``."""
-    _convolve(output, input, offset, weight, mask, bias if with_bias else None, _new_geometry(sizes))
+    bias_or_none, geometry = bias if with_bias else None, _new_geometry(sizes)
+    if torch.jit.is_tracing() or len(input) * _columns_per_image(input, weight, output) > KEPT_LIMIT:
+        _convolve(output, input, offset, weight, mask, bias_or_none, geometry)
+        return
+    inputs = [input, offset, weight, mask, bias_or_none]
+    with torch.enable_grad():
+        leaves = _leaves(inputs, [i for i, tensor in enumerate(inputs) if tensor is not None])
+        result = ops.deform_conv2d(*leaves, *geometry)
+    output.copy_(result.detach())
+    columns.kept = (result, leaves)  # type: ignore[attr-defined] # mmcv gives the same tensor to backward
 
 
 @_provided
@@ -192,6 +202,10 @@ def modulated_deform_conv_backward(
 ) -> None:
     """Add to the five gradients."""
     grads = [grad_input, grad_offset, grad_weight, grad_mask, grad_bias if with_bias else None]
+    if kept := vars(columns).pop('kept', None):
+        result, leaves = kept
+        _add(grads, result, leaves, grad_output)
+        return
     inputs = [input, offset, weight, mask, bias if with_bias else None]
     _add_gradients(grads, grad_output, inputs, _new_geometry(sizes))
 
@@ -285,23 +299,35 @@ def _add_gradients(grads: list, grad_output: Tensor, inputs: list, geometry: tup
     """Add the gradients of x, offset, weight, mask and bias to their buffers; a buffer of None is skipped."""
     wanted = [i for i, grad in enumerate(grads) if grad is not None]
     per_image = (0, 1, 3)  # x, offset and mask have an image axis, weight and bias are shared
-    leaves: list[Any]
     for part in _image_parts(inputs[0], inputs[2], grad_output):
-        leaves = [_of(t, part if i in per_image else slice(None)) for i, t in enumerate(inputs)]
+        of_part = [part if i in per_image else slice(None) for i in range(len(inputs))]
         with torch.enable_grad():
-            for i in wanted:
-                leaves[i] = leaves[i].detach().requires_grad_()
-            out = ops.deform_conv2d(*leaves, *geometry)
-        found = torch.autograd.grad(out, [leaves[i] for i in wanted], grad_output[part])
-        for i, gradient in zip(wanted, found, strict=True):
-            (grads[i][part] if i in per_image else grads[i]).add_(gradient)
+            leaves = _leaves([_of(t, index) for t, index in zip(inputs, of_part, strict=True)], wanted)
+            result = ops.deform_conv2d(*leaves, *geometry)
+        _add([_of(t, index) for t, index in zip(grads, of_part, strict=True)], result, leaves, grad_output[part])
+
+
+def _leaves(inputs: list, wanted: list[int]) -> list[Any]:
+    """The inputs, those that want a gradient as leaves of a new graph."""
+    return [t.detach().requires_grad_() if i in wanted else t for i, t in enumerate(inputs)]
+
+
+def _add(grads: list, result: Tensor, leaves: list, grad_output: Tensor) -> None:
+    """Add the gradients of a result with respect to its leaves to their buffers."""
+    wanted = [i for i, grad in enumerate(grads) if grad is not None]
+    found = torch.autograd.grad(result, [leaves[i] for i in wanted], grad_output)
+    for i, gradient in zip(wanted, found, strict=True):
+        grads[i].add_(gradient)
 
 
 def _image_parts(x: Tensor, weight: Tensor, output: Tensor) -> list[slice]:
     """Split the batch so that the sampled columns of each part stay below the limit."""
-    per_image = x.shape[1] * weight.shape[2:].numel() * output.shape[2:].numel()
-    step = max(1, COLUMN_LIMIT // per_image)
+    step = max(1, COLUMN_LIMIT // _columns_per_image(x, weight, output))
     return [slice(start, start + step) for start in range(0, len(x), step)]
+
+
+def _columns_per_image(x: Tensor, weight: Tensor, output: Tensor) -> int:
+    return x.shape[1] * weight.shape[2:].numel() * output.shape[2:].numel()
 
 
 def _of(tensor: Tensor | None, part: slice) -> Tensor | None:

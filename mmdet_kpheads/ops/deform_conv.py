@@ -6,6 +6,8 @@ Shape legend: B images, C input and O output channels, H x W input cells, P x Q 
 D deformable groups. Offsets are (dy, dx) per tap, in input cells.
 """
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -30,8 +32,8 @@ def deform_conv2d(
     """Convolve ``x`` at shifted sampling locations; differentiable once in every tensor.
 
     The numbers of groups are inferred from the shapes. A sample outside the map is zero. At whole cells the
-    derivative with respect to the offset is the right-hand one, as in the compiled ops. Plain torch stores
-    B*P*Q*K*C sampled values.
+    derivative with respect to the offset is the right-hand one, as in the compiled ops. Plain torch samples
+    before it multiplies, which stores B*P*Q*K*C values, or after it, which stores B*H*W*K*O; it takes the smaller.
 
     Args:
         x: (B, C, H, W).
@@ -58,19 +60,63 @@ def deform_conv2d(
         if len(x) and (kernel := torchvision_op('deform_conv2d', x.device.type)):  # it refuses an empty batch
             offset = _safe_offset(offset, x, weight, geometry)
             return kernel(x, offset, weight, bias, *geometry, mask).to(dtype)
-        columns = _sampled_columns(x, offset, weight, mask, geometry)  # (B, P, Q, K, groups, C/groups)
-        product = torch.bfloat16 if dtype == torch.bfloat16 else columns.dtype  # its sums are in float32 either way
-        return _multiply(columns.to(product), weight.to(product), bias).to(dtype)
+        samples = _samples(x, offset, weight, mask, geometry)
+        d, pixels = samples.cells.shape[4], samples.cells.shape[1] * samples.cells.shape[2]
+        narrower = x.shape[2] * x.shape[3] * len(weight) <= pixels * x.shape[1]  # than the sampled columns
+        convolve = _multiply_and_sample if d == 1 and narrower else _sample_and_multiply
+        product = torch.bfloat16 if dtype == torch.bfloat16 else x.dtype  # its sums are in float32 either way
+        out = convolve(x, samples, weight, product)  # (B, P, Q, O)
+        return (out if bias is None else out + bias).permute(0, 3, 1, 2).to(dtype)
 
 
-def _multiply(columns: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """The product of sampled columns (B, P, Q, K, groups, C/groups) and the weight, (B, O, P, Q) channels last."""
-    groups = columns.shape[4]
-    rows = columns.movedim(4, 0).flatten(4).flatten(1, 3)  # (groups, B*P*Q, K*C/groups)
-    per_group = weight.view(groups, -1, *weight.shape[1:]).flatten(3)  # (groups, O/groups, C/groups, K)
-    out = rows @ per_group.permute(0, 3, 2, 1).flatten(1, 2)  # (groups, B*P*Q, O/groups)
-    out = out.movedim(0, 1).reshape(*columns.shape[:3], len(weight))
-    return (out if bias is None else out + bias).permute(0, 3, 1, 2)
+class _Samples(NamedTuple):
+    """The four cells around each sampling location, (B, P, Q, K, D, 4): index ``y * W + x``, and weight."""
+
+    cells: Tensor
+    weights: Tensor
+
+
+def _sample_and_multiply(x: Tensor, samples: _Samples, weight: Tensor, product: torch.dtype) -> Tensor:
+    """Sample ``x`` for every output cell and tap, then multiply: (B, P, Q, O)."""
+    b, c, h, w = x.shape
+    _, p, q, taps, d, _ = samples.cells.shape
+    groups = c // weight.shape[1]
+    first_row = torch.arange(b * d, device=x.device).view(b, 1, 1, 1, d, 1) * (h * w)
+    table = x.view(b, d, c // d, h, w).permute(0, 1, 3, 4, 2).reshape(b * d * h * w, c // d)
+    columns = _weighted_rows(table, (samples.cells + first_row).reshape(-1, 4), samples.weights.reshape(-1, 4))
+    rows = (
+        columns.view(b * p * q, taps, groups, c // groups).permute(2, 0, 1, 3).flatten(2)
+    )  # (groups, B*P*Q, K*C/groups)
+    per_group = weight.view(groups, len(weight) // groups, c // groups, taps).permute(0, 3, 2, 1).flatten(1, 2)
+    out = rows.flatten(2).to(product) @ per_group.to(product)  # (groups, B*P*Q, O/groups)
+    return out.movedim(0, 1).reshape(b, p, q, len(weight))
+
+
+def _multiply_and_sample(x: Tensor, samples: _Samples, weight: Tensor, product: torch.dtype) -> Tensor:
+    """Multiply each cell of ``x`` by each tap, then sum the samples of all taps: (B, P, Q, O).
+
+    The same sum in another order. No tensor holds the sampled columns, and rows of O numbers are read in place of C.
+    """
+    b, c, h, w = x.shape
+    _, p, q, taps, _, _ = samples.cells.shape
+    groups = c // weight.shape[1]
+    rows = x.permute(0, 2, 3, 1).reshape(b * h * w, groups, c // groups).transpose(0, 1)  # (groups, B*H*W, C/groups)
+    per_group = weight.view(groups, len(weight) // groups, c // groups, taps).permute(0, 2, 3, 1).flatten(2)
+    products = rows.to(product) @ per_group.to(product)  # (groups, B*H*W, K*O/groups)
+    table = products.view(groups, b * h * w * taps, len(weight) // groups).transpose(0, 1).flatten(1)  # (B*H*W*K, O)
+    first_cell = torch.arange(b, device=x.device).view(b, 1, 1, 1, 1, 1) * (h * w)
+    tap = torch.arange(taps, device=x.device).view(taps, 1, 1)
+    found = ((samples.cells + first_cell) * taps + tap).reshape(b * p * q, taps * 4)
+    return _weighted_rows(table.to(x.dtype), found, samples.weights.reshape(b * p * q, taps * 4)).view(
+        b, p, q, len(weight)
+    )
+
+
+def _weighted_rows(table: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
+    """The weighted sum of n rows of a table (R, C): rows and weights (N, n), result (N, C)."""
+    if weights.requires_grad and not table.requires_grad:
+        table = table.detach().requires_grad_()  # embedding_bag of torch 2.4 fails on a gradient of the weights alone
+    return F.embedding_bag(rows, table, per_sample_weights=weights, mode='sum')
 
 
 def _safe_offset(offset: Tensor, x: Tensor, weight: Tensor, geometry: tuple) -> Tensor:
@@ -90,25 +136,17 @@ def _safe_offset(offset: Tensor, x: Tensor, weight: Tensor, geometry: tuple) -> 
     return shift.where(inside[:, :, :, None], OUTSIDE - grid).view(offset.shape)
 
 
-def _sampled_columns(x: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, geometry: tuple) -> Tensor:
-    """Sample ``x`` for every output cell and tap: (B, P, Q, K, groups, C/groups)."""
-    b, c, h, w = x.shape
-    c_group, *kernel = weight.shape[1:]
-    taps, (p, q) = kernel[0] * kernel[1], offset.shape[-2:]
+def _samples(x: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, geometry: tuple) -> _Samples:
+    """Find the cells that each tap of each output cell reads, and their weights, the mask included."""
+    b, _, h, w = x.shape
+    taps, (p, q) = weight.shape[2] * weight.shape[3], offset.shape[-2:]
     d = offset.shape[1] // (2 * taps)
     shift = offset.view(b, d, taps, 2, p, q).permute(3, 0, 4, 5, 2, 1)  # (2, B, P, Q, K, D)
-    grid_y, grid_x = _regular_grid(kernel, (p, q), geometry, x.device)
-    cells, sample_weights = _bilinear_cells(shift[0] + grid_y[..., None], shift[1] + grid_x[..., None], h, w)
+    grid_y, grid_x = _regular_grid(list(weight.shape[2:]), (p, q), geometry, x.device)
+    cells, weights = _bilinear_cells(shift[0] + grid_y[..., None], shift[1] + grid_x[..., None], h, w)
     if mask is not None:
-        sample_weights = sample_weights * mask.view(b, d, taps, p, q).permute(0, 3, 4, 2, 1)[..., None]
-    first_row = torch.arange(b * d, device=x.device).view(b, 1, 1, 1, d, 1) * (h * w)
-    table = x.view(b, d, c // d, h, w).permute(0, 1, 3, 4, 2).reshape(b * d * h * w, c // d)
-    if sample_weights.requires_grad and not table.requires_grad:
-        table = table.detach().requires_grad_()  # embedding_bag of torch 2.4 fails on a gradient of the weights alone
-    columns = F.embedding_bag(
-        (cells + first_row).reshape(-1, 4), table, per_sample_weights=sample_weights.reshape(-1, 4), mode='sum'
-    )
-    return columns.view(b, p, q, taps, c // c_group, c_group)
+        weights = weights * mask.view(b, d, taps, p, q).permute(0, 3, 4, 2, 1)[..., None]
+    return _Samples(cells, weights)
 
 
 def _regular_grid(

@@ -1,6 +1,7 @@
 import importlib.util
 import sys
 import warnings
+from unittest.mock import Mock
 
 import mmcv
 import pytest
@@ -76,7 +77,7 @@ def test_mmdet_imports():
 
 
 def test_parts_of_a_batch_give_the_whole(fallback, monkeypatch):
-    """A low limit processes one image at a time; gradients of the shared weight add up."""
+    """A low limit processes one image at a time, forward and backward; gradients of the shared weight add up."""
 
     def results():
         torch.manual_seed(0)
@@ -88,8 +89,23 @@ def test_parts_of_a_batch_give_the_whole(fallback, monkeypatch):
 
     whole = results()
     monkeypatch.setattr(mmcv_ext, 'COLUMN_LIMIT', 1)
+    monkeypatch.setattr(mmcv_ext, 'KEPT_LIMIT', 0)
     for part, expected in zip(results(), whole, strict=True):
         torch.testing.assert_close(part, expected)
+
+
+def test_backward_takes_what_forward_kept_once_then_computes_it_again(fallback, monkeypatch):
+    x, offset, weight = torch.randn(2, 2, 4, 4), torch.randn(2, 18, 4, 4), torch.randn(3, 2, 3, 3)
+    leaves = [t.requires_grad_() for t in (x, offset, torch.rand(2, 9, 4, 4), weight)]
+    out = mmcv_ops.modulated_deform_conv2d(*leaves, None, 1, 1, 1, 1, 1)
+    convolve = Mock(wraps=mmcv_ext.ops.deform_conv2d)
+    monkeypatch.setattr(mmcv_ext.ops, 'deform_conv2d', convolve)
+    first = torch.autograd.grad(out.square().sum(), leaves, retain_graph=True)
+    convolve.assert_not_called()
+    second = torch.autograd.grad(out.square().sum(), leaves)
+    convolve.assert_called_once()
+    for once, again in zip(first, second, strict=True):
+        torch.testing.assert_close(once, again)
 
 
 def test_gradients_add_to_what_is_there(fallback):

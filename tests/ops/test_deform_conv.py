@@ -52,6 +52,16 @@ def test_equals_reference(groups, deform_groups, version):
     torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(('channels', 'filters'), [(4, 8), (8, 4)])
+def test_both_orders_of_sampling_and_product_equal_reference(channels, filters):
+    """More filters than channels: sampled first. Fewer: multiplied first."""
+    x, offset, mask = torch.randn(2, channels, 4, 5), torch.randn(2, 18, 4, 5) * 2, torch.rand(2, 9, 4, 5)
+    weight = torch.randn(filters, channels, 3, 3)
+    out = deform_conv2d(x, offset, weight, mask, padding=1)
+    expected = reference.deform_conv(x, offset, weight, mask, padding=(1, 1))
+    torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_equals_reference_with_stride_and_dilation():
     x, offset, weight, mask = inputs(2, 2, out_size=(2, 5))
     out = deform_conv2d(x, offset, weight, mask, None, (2, 1), (1, 2), (1, 2))
