@@ -29,9 +29,10 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0, li
     """
     boxes, scores = checked(boxes.detach(), scores.detach(), offset)
     if offset == 0 and (kernel := torchvision_op('nms', boxes.device.type)):
+        dtype = torch.promote_types(boxes.dtype, scores.dtype)  # it wants one for both
         # rounded: it compares in float64, where an equal overlap may be above
-        threshold = torch.tensor(iou_threshold, dtype=boxes.dtype).item()
-        return kernel(boxes, scores, threshold)[: limit or None]
+        threshold = torch.tensor(iou_threshold, dtype=dtype).item()
+        return kernel(boxes.to(dtype), scores.to(dtype), threshold)[: limit or None]
     rest = scores.argsort(descending=True, stable=True)
     kept, number = [rest[:0]], 0
     while len(rest):

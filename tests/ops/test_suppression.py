@@ -117,6 +117,11 @@ def test_dtypes(dtype):
     assert soft_nms(boxes, scores)[0].dtype == dtype
 
 
+def test_scores_of_another_dtype_than_the_boxes():
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30]])
+    assert nms(boxes, torch.tensor([0.5, 0.6, 0.7], dtype=torch.float64), 0.5).tolist() == [2, 1]
+
+
 def test_errors():
     boxes, scores = scene(3)
     with pytest.raises(ValueError, match=r'boxes must have the shape \(N, 4\), got \(3, 5\)'):
