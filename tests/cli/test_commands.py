@@ -95,9 +95,9 @@ def test_a_run_begins_with_a_short_header(capfd):
         assert re.search(text, header, re.MULTILINE), f'{text}\n{header}'
     assert all(re.match(r'\d\d/\d\d [\d:]+  (Epoch|Saving|The best)', line) for line in lines[first:-3]), printed
     assert lines[-3] == f'2 pictures in {Path.cwd()}/shown_in_training'
-    assert sorted(path.name for path in Path('shown_in_training').iterdir()) == ['val_00001_1.jpg', 'val_00003_1.jpg']
+    assert sorted(path.name for path in Path('shown_in_training').iterdir()) == ['val_00000_1.jpg', 'val_00002_1.jpg']
     log = next(Path('quiet').glob('*/*.log')).read_text()
-    for text in ('Config:', 'Hooks will be executed', 'creating index...', 'Could not import OneDL')[:3]:
+    for text in ('Config:', 'Hooks will be executed', 'creating index...'):
         assert text in log
     assert MMLogger.__init__.__module__ == 'mmengine.logging.logger'  # as before
 
@@ -310,7 +310,8 @@ def test_voc_format_trains_and_reports_both_metrics(capsys):
     *_, best, following = capsys.readouterr().out.splitlines()
     found = re.fullmatch(r'best pascal_voc/mAP: 0\.\d{3} in (.*/best_pascal_voc_mAP_epoch_1\.pth)', best)
     assert found and Path(found[1]).is_file()
-    assert following == f'next: mmdet-kpheads test voc.py {found[1]} --show-dir visualizations'
+    assert following.startswith(f'next: mmdet-kpheads test voc.py {found[1]} --show-dir visualizations --cfg-options ')
+    assert following.endswith(' load_from=None') and ' model.neck.in_channels=64 ' in following  # or it would not fit
 
 
 def data_option(key, value, split='train'):
