@@ -3,17 +3,20 @@
 import io
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from mmdet.structures import DetDataSample
+from mmdet.visualization import DetLocalVisualizer
 from mmengine.logging import MessageHub
 from mmengine.structures import InstanceData
+from mmengine.visualization import LocalVisBackend, TensorboardVisBackend
 
 from mmdet_kpheads.hooks import LogProcessor, ProgressHook
 from mmdet_kpheads.hooks.drawing_hook import in_drawing_order
 from mmdet_kpheads.hooks.log_processor import ZERO_COUNTER
-from mmdet_kpheads.registry import LOG_PROCESSORS
+from mmdet_kpheads.registry import HOOKS, LOG_PROCESSORS
 
 
 @pytest.mark.parametrize(
@@ -72,6 +75,77 @@ def test_progress_in_a_pipe_is_a_line_now_and_then():
     steps = [line.split()[1] for line in run(io.StringIO(), 7, 10).splitlines()]
     assert steps == ['[3/10]', '[6/10]', '[9/10]']
     assert run(io.StringIO(), 0.1, 10) == ''
+
+
+def image_file(folder, name):
+    path = folder / name
+    cv2.imwrite(str(path), np.zeros((40, 40, 3), np.uint8))
+    found = InstanceData(bboxes=torch.tensor([[5.0, 5, 20, 20]]), scores=torch.tensor([0.9]), labels=torch.tensor([0]))
+    return DetDataSample(pred_instances=found, gt_instances=found, metainfo=dict(img_path=str(path)))
+
+
+class Backend:
+    """Notes what a visualization backend gets."""
+
+    def __init__(self):
+        self.images = []
+
+    def add_image(self, name, image, step=0):
+        self.images.append((name, image.shape, step))
+
+
+def validate(hook, folder, epochs, by_epoch=True):
+    """Validations of four images in batches of three and one."""
+    samples = [image_file(folder, f'{name}.png') for name in 'abcd']
+    for epoch in epochs:
+        runner = SimpleNamespace(epoch=epoch, iter=epoch * 10, log_processor=SimpleNamespace(by_epoch=by_epoch))
+        hook.before_val_epoch(runner)
+        hook.after_val_iter(runner, 0, None, samples[:3])
+        hook.after_val_iter(runner, 1, None, samples[3:])
+
+
+@pytest.fixture
+def visualizer(tmp_path):
+    made = DetLocalVisualizer.get_instance(str(tmp_path), save_dir=str(tmp_path / 'vis'))
+    made.dataset_meta = dict(classes=('digit',), palette=[(255, 0, 0)])
+    yield made
+    DetLocalVisualizer._instance_dict.pop(str(tmp_path))
+
+
+@pytest.mark.parametrize(('by_epoch', 'steps'), [(True, (1, 2)), (False, (10, 20))])
+def test_each_validation_draws_the_same_images(by_epoch, steps, visualizer, tmp_path):
+    """Images 0 and 3 of four: into the folder, and for other backends than the local one side by side."""
+    backend = Backend()
+    visualizer._vis_backends = {'local': LocalVisBackend(str(tmp_path / 'local')), 'other': backend}
+    hook = HOOKS.build(
+        dict(type='mmdet_kpheads.DrawingHook', draw=True, interval=3, val_out_dir=str(tmp_path / 'pictures'))
+    )
+    validate(hook, tmp_path, (1, 2), by_epoch)
+    expected = {f'{name}_{step}.jpg' for name in 'ad' for step in steps}
+    assert {path.name for path in (tmp_path / 'pictures').iterdir()} == hook.drawn == expected
+    assert backend.images == [(f'val_{name}', (40, 80, 3), step) for step in steps for name in 'ad']
+    assert not (tmp_path / 'local').exists()
+
+
+def test_without_draw_nothing_is_drawn(visualizer, tmp_path):
+    hook = HOOKS.build(dict(type='mmdet_kpheads.DrawingHook'))
+    validate(hook, tmp_path, (1,))
+    hook.after_test_iter(None, 0, None, [image_file(tmp_path, 'a.png')])
+    assert not hook.drawn
+
+
+def test_tensorboard_gets_the_pictures(visualizer, tmp_path):
+    pytest.importorskip('tensorboard')
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    visualizer._vis_backends = {'board': TensorboardVisBackend(str(tmp_path / 'board'))}
+    hook = HOOKS.build(dict(type='mmdet_kpheads.DrawingHook', draw=True, interval=3))
+    validate(hook, tmp_path, (1, 2))
+    visualizer.close()
+    events = EventAccumulator(str(tmp_path / 'board'))
+    events.Reload()
+    assert events.Tags()['images'] == ['val_a', 'val_d']
+    assert [event.step for event in events.Images('val_a')] == [1, 2]
 
 
 def test_the_best_of_each_object_is_drawn_last_and_the_sample_stays():
