@@ -26,6 +26,7 @@ DESCRIPTIONS = {  # where the summary is too short
 CONFIG_HELP = 'path of a config, or name of one of ours such as centernet/centernet_r18_custom.py'
 HEADS = ('autoassign', 'centernet', 'cornernet')
 FORMATS = ('coco', 'voc', 'yolo')
+LAUNCHER_VARIABLES = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_LOCAL_RANK'}
 AMP_CHOICES = ('auto', 'bf16', 'fp16')
 
 
@@ -49,7 +50,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that mmdet's train.py and test.py share."""
     parser.add_argument('--work-dir', help='folder for logs and checkpoints; default: work_dirs/<config name>')
     add_config_arguments(parser)
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--launcher', choices=['none', *LAUNCHER_VARIABLES], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by the launcher')
 
 
@@ -65,6 +66,9 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--drop-in', action='store_true', help="replace mmdet's heads with ours, so that mmdet's configs use them"
+    )
+    parser.add_argument(
+        '--verbose', action='store_true', help='show everything: the config, hooks, messages of other packages'
     )
 
 
@@ -114,6 +118,10 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--compile', action='store_true', help='compile backbone and neck: a minute first; measure whether it pays'
     )
+    parser.add_argument('--show-dir', help='draw ground truth and predictions of validation images into this folder')
+    parser.add_argument(
+        '--show-every', type=_positive, default=50, metavar='N', help='draw each N-th of them; default %(default)s'
+    )
     parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate to the total batch size')
     parser.add_argument(
         '--resume',
@@ -138,7 +146,7 @@ def _add_test(parser: argparse.ArgumentParser) -> None:
     add_common_arguments(parser)
     parser.add_argument('--out', help='save the predictions to this .pkl file')
     parser.add_argument('--show', action='store_true', help='show predictions in a window')
-    parser.add_argument('--show-dir', help='save visualizations of ground truth and predictions to this folder')
+    parser.add_argument('--show-dir', help='draw ground truth and predictions into this folder')
     parser.add_argument('--wait-time', type=float, default=2, help='seconds per image of --show')
     parser.add_argument(
         '--fast', action='store_true', help='mixed precision where it is native, and convolutions channels last'

@@ -9,10 +9,12 @@ import os
 import runpy
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 
-from .parsers import PROG, SUMMARIES, parse
+from .parsers import LAUNCHER_VARIABLES, PROG, SUMMARIES, parse
+from .quiet import Terminal, quiet, quiet_run
 
 VERSION_FILE = Path(__file__).parents[1] / 'mmdet_kpheads/version.py'
 MODULES = {'convert': 'convert_checkpoint'}  # the others are called as their subcommand
@@ -47,12 +49,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = f'did you mean {near[0]!r}?' if near else f'the subcommands are {", ".join(SUMMARIES)}'
         print(f'error: there is no subcommand {command!r}; {hint}', file=sys.stderr)
         return EXIT_INPUT_ERROR
-    parse(command, rest)  # help and wrong arguments end the process here, before the slow imports
-    return run(command, rest)
+    args = parse(command, rest)  # help and wrong arguments end the process here, before the slow imports
+    if command == 'doctor' or getattr(args, 'verbose', False):
+        return run(command, rest)
+    rank = os.environ.get(LAUNCHER_VARIABLES.get(getattr(args, 'launcher', ''), ''), '0')
+    with quiet(is_main=rank == '0') as terminal:
+        return run(command, rest, terminal)
 
 
-def run(command: str, argv: list[str]) -> int:
-    """Import the package, run one subcommand and return its exit code."""
+def run(command: str, argv: list[str], terminal: Terminal | None = None) -> int:
+    """Import the package, run one subcommand and return its exit code.
+
+    Args:
+        command: Name of the subcommand.
+        argv: Its arguments.
+        terminal: Filters what is shown; None to show everything.
+    """
     if 'OMP_WAIT_POLICY' not in os.environ:
         os.environ.setdefault('GOMP_SPINCOUNT', SPIN_COUNT)  # libgomp reads it when torch loads it
     from mmdet_kpheads import compat
@@ -67,7 +79,8 @@ def run(command: str, argv: list[str]) -> int:
     with compat.lazy_imports.deferred():
         module = import_module(f'mmdet_kpheads.cli.{MODULES.get(command, command.replace("-", "_"))}')
     try:
-        code: int | None = module.main(argv)
+        with quiet_run(terminal) if terminal else nullcontext():
+            code: int | None = module.main(argv)
     except InputError as error:
         print(f'error: {one_line(error)}', file=sys.stderr)
         return EXIT_INPUT_ERROR

@@ -13,11 +13,12 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
+from mmdet_kpheads_cli.parsers import LAUNCHER_VARIABLES
+
 from ..compat.checkpoint_loading import load_from_local
 from ..compat.config_bases import find_config
 from ..errors import InputError, listed
 
-LAUNCHER_VARIABLES = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_LOCAL_RANK'}
 RUNNER_KEYS = sorted(signature(Runner.__init__).parameters)
 
 

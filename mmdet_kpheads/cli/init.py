@@ -10,8 +10,7 @@ from pathlib import Path
 from mmdet_kpheads_cli.parsers import PROG, parse
 
 from ..compat.config_bases import configs_root
-from ..data.annotations import AnnotatedImage
-from ..data.check import BEYOND_IMAGE, box_problem
+from ..data.check import size_range, sizes_of_boxes
 from ..data.coco_writer import coco_dict
 from ..data.layouts import EVERYTHING, FoundDataset, Split, find_dataset
 from ..data.splitting import split_images
@@ -92,18 +91,11 @@ def summary(splits: Mapping[str, Split], classes: Sequence[str]) -> str:
         lines.append(f'  {name}: {len(split.images)} images, {counts.total()} boxes: {most}{more}')
         if missing := [label for label in classes if label not in counts]:
             lines.append(f'    without a box: {listed(missing)}')
-    sizes = [size for split in splits.values() for image in split.images for size in box_sizes(image)]
+    sizes = sizes_of_boxes(image for split in splits.values() for image in split.images)
     if not sizes:
         raise InputError('the dataset has no box that can be trained on')
-    smallest, largest = (pick(sizes, key=lambda size: size[0] * size[1]) for pick in (min, max))
-    lines.append('  boxes: from {:.0f} x {:.0f} to {:.0f} x {:.0f} pixels'.format(*smallest, *largest))
+    lines.append(f'  boxes: {size_range(sizes)}')
     return '\n'.join(lines)
-
-
-def box_sizes(image: AnnotatedImage) -> list[tuple[float, float]]:
-    """Width and height of each box that is not broken."""
-    good = [box for box in image.boxes if box_problem(box, image.size) in (None, BEYOND_IMAGE)]
-    return [(x2 - x1, y2 - y1) for x1, y1, x2, y2 in good]
 
 
 def values_of(args: argparse.Namespace, classes: Sequence[str], splits: Mapping[str, Split]) -> dict[str, str]:

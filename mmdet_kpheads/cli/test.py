@@ -4,12 +4,12 @@ from copy import deepcopy
 from typing import Any
 
 import torch
-from mmdet.engine.hooks.utils import trigger_visualization_hook
 from mmdet.evaluation import DumpDetResults
 from mmdet.registry import MODELS
 from mmdet.utils import setup_cache_size_limit_of_dynamo
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
+from mmengine.dist import is_main_process
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -21,6 +21,8 @@ from ..detectors.flip_tta import FlipTTA
 from ..errors import InputError
 from . import arguments
 from .failures import config_errors
+from .header import print_plan, print_run
+from .showing import draw, print_pictures, show_progress
 from .speed import speed_up_test
 
 TTA_META_KEYS = ('ori_shape', 'img_shape', 'scale_factor', 'border', 'flip', 'flip_direction')
@@ -75,11 +77,11 @@ def main(argv: list[str] | None = None) -> None:
     cfg = arguments.load_config(args)
     arguments.require_keys(cfg, 'model', 'test_dataloader', 'test_cfg', 'test_evaluator')
     arguments.require_checkpoint(args.checkpoint)
-    if not format_only(cfg.test_evaluator):
-        require_readable(cfg.test_dataloader.dataset)
+    dataset = cfg.test_dataloader.dataset
+    print_plan(cfg, {} if format_only(cfg.test_evaluator) else {'test': require_readable(dataset)})
     cfg.load_from = args.checkpoint
     if args.show or args.show_dir:
-        trigger_visualization_hook(cfg, args)
+        draw(cfg, test_out_dir=args.show_dir, show=args.show, wait_time=args.wait_time)
     if args.tta:
         use_tta(cfg)
     if args.fast:
@@ -91,4 +93,8 @@ def main(argv: list[str] | None = None) -> None:
     arguments.require_fitting(runner.model, args.checkpoint)
     if args.out:
         runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
+    show_progress(runner)
+    print_run(runner)
     runner.test()
+    if is_main_process():
+        print_pictures(runner)

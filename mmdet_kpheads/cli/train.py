@@ -1,6 +1,7 @@
 """Train a detector, with the arguments of mmdet's tools/train.py."""
 
 import argparse
+import shlex
 from typing import Any
 
 import torch
@@ -20,16 +21,18 @@ from ..errors import InputError
 from ..hooks import LoadingReportHook
 from . import arguments
 from .failures import config_errors, ending_well
+from .header import print_plan, print_run
 from .resuming import resume
+from .showing import draw, print_pictures, show_progress, skip_zero_counters
 from .speed import add_hook, speed_up_training
 
 OWN_HOOKS = ('mmdet_kpheads.FiniteLossHook', 'mmdet_kpheads.ResumeHook')
 
 
 def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
-    """Write --amp, --fast, --compile, --auto-scale-lr and --resume into the config; print what makes it fast.
+    """Write --amp, --fast, --compile, --show-dir, --auto-scale-lr and --resume into the config.
 
-    Also adds the hooks that let a run end well, where the config lacks them.
+    Prints what makes it fast. Also adds the hooks that let a run end well, where the config lacks them.
 
     Raises:
         InputError: If --amp does not fit the device, --auto-scale-lr has no base batch size, or --resume no such
@@ -38,6 +41,9 @@ def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
     if args.amp or args.fast or args.compile:
         device = torch.device(get_device()).type
         print(f'speed: {speed_up_training(cfg, device, args.amp, args.fast, args.compile)}')
+    if args.show_dir:
+        draw(cfg, val_out_dir=args.show_dir, interval=args.show_every)
+    skip_zero_counters(cfg)
     if args.auto_scale_lr:
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise InputError('--auto-scale-lr needs auto_scale_lr.base_batch_size in the config')
@@ -55,19 +61,17 @@ def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
 
 
 def check_inputs(cfg: Config) -> None:
-    """Check datasets and pretrained weights before anything is built.
+    """Check datasets and pretrained weights before anything is built; print the model and the data.
 
     Raises:
         InputError: If one cannot be used. The message names the file.
     """
-    for split in ('train', 'val'):
-        loader: Any = cfg.get(f'{split}_dataloader')
-        for annotations in require_readable(loader.dataset) if loader else ():
-            print(f'{split}: {len(annotations.images)} images in {annotations.path}')
+    loaders = {split: cfg.get(f'{split}_dataloader') for split in ('train', 'val')}
+    print_plan(cfg, {split: require_readable(loader.dataset) for split, loader in loaders.items() if loader})
     arguments.require_checkpoints(cfg.model)
 
 
-def outcome(runner: Runner, config: str) -> str:
+def outcome(runner: Runner, args: argparse.Namespace) -> str:
     """The best checkpoint with its metric, or else the last one, and the command to test it."""
     found = runner.message_hub.runtime_info
     checkpoint = found.get('best_ckpt') or find_latest_checkpoint(runner.work_dir)
@@ -75,7 +79,10 @@ def outcome(runner: Runner, config: str) -> str:
         return 'no checkpoint was saved'
     metric = next((hook.key_indicators[0] for hook in runner.hooks if getattr(hook, 'best_ckpt_path', None)), '')
     best = f'best {metric}: {found["best_score"]:.3f} in' if metric else 'last checkpoint:'
-    return f'{best} {checkpoint}\nnext: {PROG} test {config} {checkpoint} --show-dir visualizations'
+    command = [PROG, 'test', args.config, checkpoint, '--show-dir', 'visualizations']
+    command += ['--drop-in'] if args.drop_in else []
+    command += ['--cfg-options', *args.cfg_options] if args.cfg_options else []
+    return f'{best} {checkpoint}\nnext: {shlex.join(command)}'
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -93,11 +100,11 @@ def main(argv: list[str] | None = None) -> None:
         check_inputs(cfg)
         setup_cache_size_limit_of_dynamo()
         compat.register(init_default_scope=False)  # faster than by the runner, with all that they import
-        run(cfg, args.config)
+        run(cfg, args)
 
 
-def run(cfg: Config, config: str) -> None:
-    """Build a runner and train; say at the end what to run next with the config of this name.
+def run(cfg: Config, args: argparse.Namespace) -> None:
+    """Build a runner and train; print at the end what to run next with these arguments.
 
     Raises:
         InputError: If the config cannot be built, does not work in its first step, or does not fit its checkpoint.
@@ -109,9 +116,12 @@ def run(cfg: Config, config: str) -> None:
             arguments.require_fitting(runner.model, cfg.load_from)
         runner.register_hook(steps)
         runner.register_hook(LoadingReportHook())
+        show_progress(runner)
+        print_run(runner)
         runner.train()
     if is_main_process():
-        print(outcome(runner, config))
+        print_pictures(runner)
+        print(outcome(runner, args))
 
 
 class StepCounter(Hook):

@@ -6,7 +6,7 @@ Boxes are [x1, y1, x2, y2] in pixels.
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +132,23 @@ def box_problem(box: list[float], size: tuple[int, int]) -> str | None:
     if min(x2 - x1, y2 - y1) < MIN_BOX_SIDE_PX:
         return 'box is narrower than a pixel'
     return None
+
+
+def sizes_of_boxes(images: Iterable[AnnotatedImage]) -> list[tuple[float, float]]:
+    """Width and height of each box that is not broken."""
+    return [
+        (box[2] - box[0], box[3] - box[1])
+        for image in images
+        for box in image.boxes
+        if box_problem(box, image.size) in (None, BEYOND_IMAGE)
+    ]
+
+
+def size_range(sizes: Sequence[tuple[float, float]]) -> str:
+    """The smallest and the largest of sizes (width, height) by area, in words."""
+    ends = [pick(sizes, key=lambda size: size[0] * size[1], default=None) for pick in (min, max)]
+    words = [f'{end[0]:.0f} x {end[1]:.0f}' for end in ends if end]
+    return f'from {" to ".join(words)} pixels' if words else 'of unknown size'
 
 
 def problems(annotations: AnnotationFile, classes: tuple[str, ...]) -> Iterator[Problem]:

@@ -18,6 +18,7 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 
+import mmdet_kpheads
 from mmdet_kpheads.cli import check_dataset, demo, make_digits, show_assignment, speed, test, train
 from mmdet_kpheads.compat.config_bases import configs_root
 from mmdet_kpheads.data.annotations import AnnotatedImage
@@ -25,6 +26,7 @@ from mmdet_kpheads.data.digits import CLASSES
 from mmdet_kpheads.errors import InputError
 from mmdet_kpheads.optim import precision
 from mmdet_kpheads.registry import HOOKS, METRICS
+from mmdet_kpheads_cli import subcommands
 from mmdet_kpheads_cli.parsers import parse
 
 pytest.importorskip('sklearn')
@@ -62,7 +64,42 @@ def figures(work_dir):
 def test_training_writes_log_and_checkpoint():
     assert Path(checkpoint()).is_file()
     log = next(Path('work_dirs/centernet_digits').glob('*/*.log')).read_text()
-    assert 'eta: ' in log and 'num_dropped_boxes: 0.0000' in log and 'bbox_mAP_50' in log
+    assert 'eta: ' in log and 'bbox_mAP_50' in log and not re.search(r'num_\w+: 0', log)
+    scalars = next(Path('work_dirs/centernet_digits').glob('*/vis_data/scalars.json')).read_text()
+    assert '"num_dropped_boxes": 0.0' in scalars
+
+
+def test_a_run_begins_with_a_short_header(capfd):
+    """As the command runs it: nothing of other packages, and in the log file the config and the hooks."""
+    quiet_run = ['train', CONFIG, '--work-dir', 'quiet', '--show-dir', 'shown_in_training', '--show-every', '2']
+    assert subcommands.main([*quiet_run, '--cfg-options', *SHORT, 'randomness.seed=7']) == 0
+    printed, errors = capfd.readouterr()
+    lines = printed.splitlines()
+    first = next(index for index, line in enumerate(lines) if 'Epoch(train)' in line)
+    header = '\n'.join(lines[:first])
+    assert first <= 16 and not errors
+    for text in (
+        rf'^mmdet_kpheads {re.escape(mmdet_kpheads.__version__)}, mmdet \S+, torch \S+$',
+        r'^model: CenterNet, mmdet_kpheads\.CenterNetHead, ResNet',
+        r'^train: 8 images, \d+ boxes in data/digits/annotations/train\.json$',
+        r'^val: 4 images, ',
+        r"^classes: 10 \('zero', ",
+        r'^boxes: from \d+ x \d+ to \d+ x \d+ pixels$',
+        r'^images: from 64 x 64 to 64 x 64 pixels$',
+        r'^device: \w+, ',
+        r'^ops: .*; losses and decoding: \w+$',
+        r'^seed: 7$',
+        rf'^work dir: {Path.cwd()}/quiet$',
+        rf'^log: {Path.cwd()}/quiet/.*\.log ',
+    ):
+        assert re.search(text, header, re.MULTILINE), f'{text}\n{header}'
+    assert all(re.match(r'\d\d/\d\d [\d:]+  (Epoch|Saving|The best)', line) for line in lines[first:-3]), printed
+    assert lines[-3] == f'2 pictures in {Path.cwd()}/shown_in_training'
+    assert sorted(path.name for path in Path('shown_in_training').iterdir()) == ['val_00000_1.jpg', 'val_00002_1.jpg']
+    log = next(Path('quiet').glob('*/*.log')).read_text()
+    for text in ('Config:', 'Hooks will be executed', 'creating index...'):
+        assert text in log
+    assert MMLogger.__init__.__module__ == 'mmengine.logging.logger'  # as before
 
 
 def test_resume_goes_on(capsys):
@@ -230,10 +267,11 @@ def test_testing_writes_figures_and_predictions():
     assert demo.read_metrics(Path('tested')) == figures('tested')
 
 
-def test_flip_tta_merges_detections_and_saves_visualizations():
+def test_flip_tta_merges_detections_and_saves_visualizations(capsys):
     test.main([CONFIG, checkpoint(), '--work-dir', 'flipped', '--tta', '--show-dir', 'shown'])
     assert 'coco/bbox_mAP_50' in figures('flipped')
-    assert len(list(Path('flipped').glob('*/shown/*.jpg'))) == 4
+    assert len(list(Path('shown').glob('*.jpg'))) == 4
+    assert capsys.readouterr().out.splitlines()[-1] == f'4 pictures in {Path.cwd()}/shown'
 
 
 def test_flip_average_of_a_config_is_used():
@@ -272,7 +310,8 @@ def test_voc_format_trains_and_reports_both_metrics(capsys):
     *_, best, following = capsys.readouterr().out.splitlines()
     found = re.fullmatch(r'best pascal_voc/mAP: 0\.\d{3} in (.*/best_pascal_voc_mAP_epoch_1\.pth)', best)
     assert found and Path(found[1]).is_file()
-    assert following == f'next: mmdet-kpheads test voc.py {found[1]} --show-dir visualizations'
+    assert following.startswith(f'next: mmdet-kpheads test voc.py {found[1]} --show-dir visualizations --cfg-options ')
+    assert following.endswith(' load_from=None') and ' model.neck.in_channels=64 ' in following  # or it would not fit
 
 
 def data_option(key, value, split='train'):

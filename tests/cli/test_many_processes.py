@@ -27,6 +27,7 @@ def run(script, *arguments):
     command = ['bash', str(TOOLS / script), *arguments]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert result.returncode == 0, result.stderr[-3000:]
+    return result.stdout
 
 
 def figures(work_dir):
@@ -40,7 +41,10 @@ def test_two_processes_train_and_evaluate_as_one(head, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_digits.main(['data/digits', '--num-train', '16', '--num-val', '7', '--size', '64'])
     config, all_boxes = f'demo/{head}_digits.py', ['--cfg-options', 'model.test_cfg.score_thr=0.0']
-    run('dist_train.sh', config, '2', '--work-dir', 'trained', '--cfg-options', *OPTIONS)
+    printed = run('dist_train.sh', config, '2', '--work-dir', 'trained', '--cfg-options', *OPTIONS)
+    for once in ('mmdet_kpheads ', 'train: 16 images', 'seed: ', 'next: mmdet-kpheads test '):
+        assert printed.count(f'\n{once}') + printed.startswith(once) == 1, printed
+    assert ', 2 processes' in printed and 'OneDL' not in printed
     checkpoint = Path('trained/last_checkpoint').read_text()
     run('dist_test.sh', config, checkpoint, '2', '--work-dir', 'two', *all_boxes)
     test.main([config, checkpoint, '--work-dir', 'one', *all_boxes])
