@@ -54,6 +54,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def versions() -> list[str]:
+    """Versions of Python, torch and the stack, a line each."""
     cuda = f'CUDA {torch.version.cuda}' if torch.version.cuda else 'built without CUDA'
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else 'no GPU in use'
     lines = [

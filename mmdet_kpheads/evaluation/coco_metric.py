@@ -39,10 +39,10 @@ class CocoMetric(MMDetMetric):
         if not any(len(found['labels']) for _, found in results):
             logger.error('The testing results of the whole dataset is empty.')
             return {}
-        *sides, params = self.sides(results)
+        detections, objects, params = self.sides(results)
         evaluation = COCOeval(self._coco_api, None, 'bbox')  # for its summary
         evaluation.params = params
-        evaluation.eval = precision_and_recall(*sides, len(params.imgIds), params)
+        evaluation.eval = precision_and_recall(detections, objects, len(params.imgIds), params)
         evaluation.summarize()
         stats = evaluation.stats
         logger.info(f'bbox_mAP_copypaste: {" ".join(f"{value:.3f}" for value in stats[:6])}')

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 SCALARS = 'vis_data/scalars.json'
 TIMES = ('time', 'data_time')
 MAX_METRICS = 6
+NOT_DEFINED = -1  # pycocotools' value without an object
 
 Row = dict[str, Any]
 Line = tuple[list[float], list[float]]  # steps and values
@@ -71,6 +72,7 @@ def loss_lines(log: Log) -> dict[str, Line]:
 
 def metric_lines(log: Log) -> dict[str, Line]:
     """At most ``MAX_METRICS`` metrics of the validations: those named mAP or AP first."""
-    keys = dict.fromkeys(key for row in log.val for key in row if key not in (*TIMES, 'step'))
-    lines = lines_of(log.val, sorted(keys, key=lambda key: 'AP' not in key))
+    rows = [{key: value for key, value in row.items() if value != NOT_DEFINED} for row in log.val]
+    keys = dict.fromkeys(key for row in rows for key in row if key not in (*TIMES, 'step'))
+    lines = lines_of(rows, sorted(keys, key=lambda key: 'AP' not in key))
     return dict(list(lines.items())[:MAX_METRICS])

@@ -28,7 +28,7 @@ class Reliability(NamedTuple):
 
     score: ndarray  # (bins,) mean, NaN in an empty bin
     precision: ndarray  # (bins,) share of true detections, NaN in an empty bin
-    count: ndarray  # (bins,) int
+    number: ndarray  # (bins,) int
     error: float  # mean distance of precision and score, over all detections
 
 
@@ -103,9 +103,9 @@ def assign(found: Found, truth: Objects, num_images: int, iou: float) -> ndarray
     category, image = np.divmod(found.cell, num_images)
     true_category, true_image = np.divmod(truth.cell, num_images)
     order, true_order = np.lexsort((-found.score, image)), np.argsort(true_image, kind='stable')
-    by_image = found._replace(cell=image), truth._replace(cell=true_image)
-    sides = [type(side)(*(values[rows] for values in side)) for side, rows in zip(by_image, (order, true_order))]  # type: ignore[attr-defined] # noqa: B905
-    which, whose, overlap = near_pairs(*sides, iou)
+    by_image = Found(*(part[order] for part in found._replace(cell=image)))
+    true_by_image = Objects(*(part[true_order] for part in truth._replace(cell=true_image)))
+    which, whose, overlap = near_pairs(by_image, true_by_image, iou)
     which, whose = order[which], true_order[whose]
     chosen = np.full(len(found.cell), ALONE)
     free = ~truth.is_crowd

@@ -135,7 +135,7 @@ def pipelines(dataset: Mapping[str, Any]) -> Iterator[list]:
 def coco_metric(evaluator: Any) -> CocoMetric:
     """The COCO metric of an evaluator; where it has none, one that takes the objects from the images."""
     entries = evaluator if isinstance(evaluator, list | tuple) else [evaluator]
-    own = next((entry for entry in entries if str(entry.get('type')).endswith('CocoMetric')), {})
+    own: Any = next((entry for entry in entries if str(entry.get('type')).endswith('CocoMetric')), {})
     return CocoMetric(metric='bbox', **{key: own[key] for key in COCO_OPTIONS if own.get(key) is not None})
 
 
@@ -182,4 +182,3 @@ def summarized(metric: CocoMetric, results: list, paths: dict[Any, str], metrics
         curves['recall'],
         {key: float(value) for key, value in metrics.items() if isinstance(value, int | float | np.number)},
     )
-

@@ -4,6 +4,7 @@ import io
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib
 import matplotlib.ticker
@@ -26,7 +27,7 @@ BINS = 20
 DYNAMIC_RANGE = 20  # of losses, beyond which their axis is logarithmic
 NAME_LENGTH = 22
 SIZE_BORDERS_PX = (32, 96)  # of COCO's small, medium and large
-OPTIONS = {
+OPTIONS: dict[Any, Any] = {
     'svg.hashsalt': 'mmdet_kpheads',  # the same bytes each time
     'text.parse_math': False,  # a class may be called '$x$'
     'font.size': 9,
@@ -72,12 +73,12 @@ def short(name: str) -> str:
     return text if len(text) <= NAME_LENGTH else f'{text[: NAME_LENGTH - 3]}...'
 
 
-def style(index: int) -> dict[str, str]:
+def style(index: int) -> dict[str, Any]:
     """Color and dash of a line."""
     return {'color': PALETTE[index % len(PALETTE)], 'linestyle': STYLES[index // len(PALETTE) % len(STYLES)]}
 
 
-def legend(axes: Axes, **options: object) -> None:
+def legend(axes: Axes, **options: Any) -> None:
     """Add a legend if there is something to name."""
     if axes.get_legend_handles_labels()[0]:
         axes.legend(**options)
@@ -99,6 +100,8 @@ def draw_lines(lines: Mapping[str, Line], x: str, y: str, mark: float | None = N
         positive = [value for value in every if value > 0]
         if positive and max(positive) > DYNAMIC_RANGE * float(np.median(positive)) and y == 'loss':
             made.axes.set_yscale('log')
+            made.axes.yaxis.set_major_formatter(matplotlib.ticker.LogFormatter())
+            made.axes.yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
         if mark is not None:
             made.axes.axvline(mark, color=GRAY, lw=1, ls=':', label='this report')
         legend(made.axes)
@@ -114,7 +117,7 @@ def draw_precision_recall(curves: Sequence[tuple[str, float, tuple[ndarray, ndar
     """
     colored = sorted(range(len(curves)), key=lambda index: curves[index][1])[:MAX_COLORED]
     with plot('recall', f'precision (IoU >= {iou:g})') as made:
-        for index, (name, average, (recall, precision)) in enumerate(curves):
+        for index, (_, _, (recall, precision)) in enumerate(curves):
             if index not in colored:
                 made.axes.plot(recall, precision, color=LIGHT, lw=1)
         for number, index in enumerate(sorted(colored)):
@@ -155,6 +158,8 @@ def draw_scores(score: ndarray, is_true: ndarray, threshold: float) -> bytes:
             heights = np.histogram(values, edges)[0]
             made.axes.stairs(heights, edges, color=color, lw=1.5, label=label, fill=False, hatch=hatch)
         made.axes.set_yscale('symlog', linthresh=10)  # most detections have low scores
+        made.axes.yaxis.set_major_formatter(matplotlib.ticker.ScalarFormatter())
+        made.axes.yaxis.set_minor_locator(matplotlib.ticker.NullLocator())
         made.axes.axvline(threshold, color=GRAY, lw=1, ls=':', label='threshold')
         made.axes.set(xlim=(0, 1), ylim=(0, None))
         legend(made.axes, loc='upper right')
@@ -166,7 +171,7 @@ def draw_reliability(found: Reliability) -> bytes:
     with plot('mean score', 'share of true detections') as made:
         made.axes.plot([0, 1], [0, 1], color=GRAY, lw=1, ls='--', label='calibrated')
         made.axes.plot(found.score, found.precision, color=BLUE, marker='o', ms=5, label='measured')
-        for score, precision, count in zip(found.score, found.precision, found.count, strict=True):
+        for score, precision, count in zip(found.score, found.precision, found.number, strict=True):
             if count:
                 made.axes.annotate(
                     f'{count}', (score, precision), (3, -10), textcoords='offset points', fontsize=7, color=GRAY
@@ -198,6 +203,26 @@ def draw_box_sizes(truth: ndarray, found: ndarray) -> bytes:
         made.axes.xaxis.set_major_formatter(matplotlib.ticker.ScalarFormatter())
         made.axes.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
         legend(made.axes)
+    return made.svg
+
+
+def draw_sizes(values: Mapping[str, float], counts: Sequence[int]) -> bytes:
+    """AP by size of the objects as bars, with their number.
+
+    Args:
+        values: By name; NaN without objects.
+        counts: Objects of each.
+    """
+    with plot('size of the objects', 'AP') as made:
+        heights = [np.nan_to_num(value) for value in values.values()]
+        bars = made.axes.bar(range(len(values)), heights, color=BLUE, width=0.6)
+        for bar, value, count in zip(bars, values.values(), counts, strict=True):
+            text = 'no objects' if np.isnan(value) else f'{value:.3f}\n{count} objects'
+            at = bar.get_x() + bar.get_width() / 2, bar.get_height()
+            made.axes.annotate(text, at, (0, 3), textcoords='offset points', ha='center', color=GRAY)
+        made.axes.set_xticks(range(len(values)), list(values))
+        made.axes.grid(axis='x', visible=False)
+        made.axes.set(ylim=(0, 1.1))
     return made.svg
 
 

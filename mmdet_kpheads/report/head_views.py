@@ -98,7 +98,7 @@ def peaks_of(
     px = geometry.to_px(cells_to_xy(peaks.cells, heat.shape[-1]) + gather_cells(offsets, peaks.cells).float())[0]
     numbers = torch.zeros(len(px), 0) if tags is None else gather_cells(tags, peaks.cells)[0].float()
     rows = zip(px.tolist(), peaks.logits[0].sigmoid().tolist(), peaks.labels[0].tolist(), numbers.tolist(), strict=True)
-    return [Peak(*at, score, label, tag) for at, score, label, tag in rows if score > 0]
+    return [Peak(x, y, score, label, tag) for (x, y), score, label, tag in rows if score > 0]
 
 
 def draw_heat(seen: Seen, heat: Tensor, peaks: Sequence[Peak], truth: Tensor, classes: Sequence[str]) -> bytes:
@@ -120,7 +120,9 @@ def draw_heat(seen: Seen, heat: Tensor, peaks: Sequence[Peak], truth: Tensor, cl
         at = round(peak.x * factor), round(peak.y * factor)
         for color, width in ((OUTLINE, 4), (PEAK_COLOR, 2)):
             cv2.circle(canvas, at, RADIUS_PX, color, width, cv2.LINE_AA)
-        draw_caption(canvas, at[0] + RADIUS_PX, at[1] - RADIUS_PX, f'{classes[peak.label]} {peak.score:.2f}', PEAK_COLOR)
+        draw_caption(
+            canvas, at[0] + RADIUS_PX, at[1] - RADIUS_PX, f'{classes[peak.label]} {peak.score:.2f}', PEAK_COLOR
+        )
     return jpeg(canvas)
 
 
@@ -152,7 +154,9 @@ def corner_views(head: CornerNetHead, seen: Seen, classes: Sequence[str], thresh
     found = head.decode(*seen.maps, batch_img_metas=[seen.meta])
     kept_pairs = found.valid[0] & (found.scores[0] >= threshold)
     # the decoder has boxes of one object several times; NMS is not part of the pairing
-    caption = 'Pairs of corners above the threshold, before NMS, with the tags of both; corners pair if the tags are close.'
+    caption = (
+        'Pairs of corners above the threshold, before NMS, with the tags of both; corners pair if the tags are close.'
+    )
     drawn = draw_pairs(seen.image, found.boxes[0][kept_pairs].cpu(), corners[0], corners[1])
     return [*views, Picture(caption, drawn)]
 
@@ -190,8 +194,9 @@ def tag_at(corners: Sequence[Peak], at: Sequence[float]) -> list[float]:
 
 def autoassign_views(head: AutoAssignHead, seen: Seen, classes: Sequence[str], threshold: float) -> list[Picture]:
     """The positive weights of the objects by level."""
-    device = seen.maps[0][0].device
-    levels = head.positive_weights(*seen.maps, [seen.objects.to(device)], [seen.meta])
+    scores, boxes, objectness = seen.maps
+    objects = seen.objects.to(scores[0].device)
+    levels = head.positive_weights(scores, boxes, objectness, [objects], [seen.meta])
     first, *rest = weight_pictures(
         seen.image, seen.objects, [level[0].cpu() for level in levels], head.strides, tuple(classes)
     )

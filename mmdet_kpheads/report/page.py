@@ -4,7 +4,7 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 import cv2
@@ -95,7 +95,8 @@ def svg_image(data: bytes, alt: str) -> Image:
 
 def jpeg_image(data: bytes, alt: str) -> Image:
     """A picture from a JPEG file."""
-    height, width = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape[:2]
+    decoded: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    height, width = decoded.shape[:2]
     return Image(data_uri('jpeg', data), width, height, alt)
 
 

@@ -9,7 +9,7 @@ from numpy import ndarray
 
 from ..data.visualization import draw_boxes, read_enlarged
 from ..evaluation.box_matching import Found, Objects
-from .detection_statistics import ALONE, IN_CROWD
+from .detection_statistics import ALONE
 from .evaluated import Evaluated
 from .figures import BLUE, GRAY, GREEN, VERMILION
 
@@ -52,9 +52,7 @@ def kinds(found: Found, truth: Objects, assigned: ndarray, num_images: int) -> K
     confused[has_object] = ~correct[has_object]
     is_found, mistaken = np.zeros(len(truth.cell), bool), np.zeros(len(truth.cell), bool)
     is_found[assigned[correct]], mistaken[assigned[confused]] = True, True
-    return Kinds(
-        correct, confused, assigned == ALONE, is_found, mistaken, ~(is_found | mistaken | truth.is_crowd)
-    )
+    return Kinds(correct, confused, assigned == ALONE, is_found, mistaken, ~(is_found | mistaken | truth.is_crowd))
 
 
 def count_errors(found: Found, truth: Objects, sorted_out: Kinds, num_images: int) -> Errors:
@@ -119,9 +117,7 @@ def draw_pair(evaluated: Evaluated, found: Found, sorted_out: Kinds, image: int)
         [truth.is_crowd[of_truth], sorted_out.missed[of_truth], sorted_out.mistaken[of_truth]], [3, 1, 2], 0
     )
     found_colors = np.select(
-        [~sum(part[of_found] for part in sorted_out[:3]).astype(bool), sorted_out.false[of_found], sorted_out.confused[of_found]],
-        [3, 1, 2],
-        0,
+        [sorted_out.correct[of_found], sorted_out.false[of_found], sorted_out.confused[of_found]], [0, 1, 2], 3
     )
     names = evaluated.classes
     drawn = []

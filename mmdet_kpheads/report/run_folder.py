@@ -18,7 +18,9 @@ def find_run_config(work_dir: Path) -> Path:
         raise InputError(f'work dir not found: {shown(work_dir)}')
     configs = sorted(work_dir.glob('*.py'), key=lambda path: path.stat().st_mtime)
     if not configs:
-        raise InputError(f'{shown(work_dir)} has no config: name it with --config, or is it not the --work-dir of a run?')
+        raise InputError(
+            f'{shown(work_dir)} has no config: name it with --config, or is it not the --work-dir of a run?'
+        )
     return configs[-1]
 
 
@@ -28,7 +30,12 @@ def find_run_checkpoint(cfg: Config) -> str:
     Raises:
         InputError: If there is none that can be read; the message names one that cannot.
     """
-    best = [saved for folder in checkpoint_folders(cfg) for path in folder.glob('best_*.pth') if (saved := read_saved(str(path)))]
+    best = [
+        saved
+        for folder in checkpoint_folders(cfg)
+        for path in folder.glob('best_*.pth')
+        if (saved := read_saved(str(path)))
+    ]
     if best:
         return max(best, key=lambda saved: saved.iteration).path
     newest, unreadable = newest_checkpoint(cfg)

@@ -32,9 +32,26 @@ from .pictures import Errors, Kinds, count_errors, draw_pair, kinds, worst_first
 MAX_MATRIX_CLASSES = 20
 MAX_CONFUSIONS = 10
 MAX_VIEWS = 3
-NO_VALUE = '–'
+NO_VALUE = '-'
 BACKGROUND = 'background'
-COLUMNS = ('class', 'objects', 'AP', 'AP50', 'AP75', 'AP small', 'AP medium', 'AP large', 'best threshold', 'F1', 'precision', 'recall')
+OTHER_CURVES = (
+    ('lr', 'Learning rate', 'The schedule as it was used, warm-up included.'),
+    ('grad_norm', 'Gradient norm', 'Before clipping. Rare peaks are normal; growth is a sign of divergence.'),
+)
+COLUMNS = (
+    'class',
+    'objects',
+    'AP',
+    'AP50',
+    'AP75',
+    'AP small',
+    'AP medium',
+    'AP large',
+    'best threshold',
+    'F1',
+    'precision',
+    'recall',
+)
 
 
 class Judged:
@@ -125,11 +142,17 @@ def summary(judged: Judged, origin: Origin) -> Part:
     ]
     facts = [('checkpoint', Path(origin.checkpoint).name), ('tested on', f'{origin.split} set of the config')]
     if 'epoch' in origin.meta:
-        facts.insert(1, ('trained for', f'{origin.meta["epoch"]} epochs, {origin.meta.get("iter", NO_VALUE)} iterations'))
+        facts.insert(
+            1, ('trained for', f'{origin.meta["epoch"]} epochs, {origin.meta.get("iter", NO_VALUE)} iterations')
+        )
     if judged.is_chosen:
         facts.append(('threshold of this report', f'{judged.threshold:.3f}, chosen with --score-thr'))
     facts += [(name, number(value) if value > -1 else NO_VALUE) for name, value in evaluated.metrics.items()]
-    note = '' if best else 'No detection overlaps an object of its class by 0.5 IoU: the model has not learned to detect yet.'
+    note = (
+        ''
+        if best
+        else 'No detection overlaps an object of its class by 0.5 IoU: the model has not learned to detect yet.'
+    )
     return Part('summary', 'Summary', note=note, tiles=tiles, facts=facts)
 
 
@@ -151,9 +174,10 @@ def training(log: Log, meta: dict[str, Any]) -> Part:
         mark = meta.get('epoch' if by_epoch else 'iter')
         svg = figures.draw_lines(metrics, 'epoch' if by_epoch else 'iteration', 'metric', mark)
         drawn.append(plot('Validation metrics', reading, svg))
-    if rates := lines_of(log.train, ['lr']):
-        svg = figures.draw_lines(rates, 'iteration', 'learning rate', meta.get('iter'))
-        drawn.append(plot('Learning rate', 'The schedule as it was used, warm-up included.', svg))
+    for key, title, reading in OTHER_CURVES:
+        if lines := lines_of(log.train, [key]):
+            svg = figures.draw_lines(lines, 'iteration', title.lower(), meta.get('iter'))
+            drawn.append(plot(title, reading, svg))
     text = 'The dotted line marks the checkpoint of this report.' if 'iter' in meta else ''
     return Part('training', 'Training curves', text, figures=drawn)
 
@@ -178,12 +202,12 @@ def precision(judged: Judged) -> Part:
         figures=[
             plot(
                 'Precision over recall',
-                'Each line is a class; the further it reaches to the upper right, the better. AP50 is the area below it.',
+                'Each line is a class: the further to the upper right, the better. AP50 is the area below it.',
                 figures.draw_precision_recall(curves, MATCH_IOU),
             ),
             plot(
                 'F1 over score threshold',
-                'Use the threshold of the peak, or one further right if false detections cost more than missed objects.',
+                'Use the threshold of the peak, or a higher one if false detections cost more than missed objects.',
                 figures.draw_f1((scores, f1), by_class, judged.threshold),
             ),
         ],
@@ -199,7 +223,25 @@ def by_class(judged: Judged) -> Part:
         'AP as in COCO. Small is below 32 x 32 pixels, large above 96 x 96. The best threshold has the best F1 at '
         f'{MATCH_IOU} IoU. A dash means that there are no such objects.'
     )
-    return Part('classes', 'AP by class and size', text, table=Table(COLUMNS, rows))
+    truth, areas = evaluated.truth, np.array(evaluated.params.areaRng[1:])
+    counted = truth.area[~truth.is_crowd, None]
+    counts = ((counted >= areas[:, 0]) & (counted <= areas[:, 1])).sum(0).tolist()
+    by_size = {size: evaluated.average(size=size) for size in SIZES[1:]}
+    areas_of_boxes = truth.xywh[~truth.is_crowd, 2:].prod(1), judged.found.xywh[:, 2:].prod(1)
+    drawn = [
+        plot(
+            'AP by size',
+            'Small objects are harder; a larger input size helps them most.',
+            figures.draw_sizes(by_size, counts),
+        ),
+        plot(
+            'Box sizes',
+            'Where the line is below the gray bars, objects of that size are missed; above, there are false ones. '
+            'Dotted: the borders of small, medium and large.',
+            figures.draw_box_sizes(*areas_of_boxes),
+        ),
+    ]
+    return Part('classes', 'AP by class and size', text, table=Table(COLUMNS, rows), figures=drawn)
 
 
 def class_row(name: str, category: int | None, judged: Judged) -> Row:
@@ -218,14 +260,12 @@ def class_row(name: str, category: int | None, judged: Judged) -> Row:
 
 
 def scores(judged: Judged) -> Part:
-    """Scores, calibration and sizes."""
+    """Scores and calibration."""
     score, is_true, _ = judged.outcomes()
     bins = reliability(score, is_true)
-    truth = judged.evaluated.truth
-    sizes = truth.xywh[~truth.is_crowd, 2:].prod(1), judged.found.xywh[:, 2:].prod(1)
     return Part(
         'scores',
-        'Scores, calibration and box sizes',
+        'Scores and calibration',
         figures=[
             plot(
                 'Scores',
@@ -238,12 +278,6 @@ def scores(judged: Judged) -> Part:
                 f'Expected calibration error: {bins.error:.3f}.',
                 figures.draw_reliability(bins),
             ),
-            plot(
-                'Box sizes',
-                'Where the line is below the gray bars, objects of that size are missed; above, there are false ones. '
-                'Dotted: the borders of small, medium and large.',
-                figures.draw_box_sizes(*sizes),
-            ),
         ],
     )
 
@@ -255,8 +289,8 @@ def confusion(judged: Judged) -> Part:
     shown = sparse_classes(matrix, MAX_MATRIX_CLASSES)
     rows = np.append(shown, len(classes))
     text = (
-        f'Detections with a score of at least {judged.threshold:.3f}. Rows are objects, columns are detections; the last '
-        'column counts missed objects and the last row false detections.'
+        f'Detections with a score of at least {judged.threshold:.3f}. Rows are objects, columns are detections; the '
+        'last column counts missed objects and the last row false detections.'
     )
     if len(shown) < len(classes):
         text += f' The {len(shown)} classes with most confusions are shown.'
@@ -273,8 +307,8 @@ def worst_images(judged: Judged, limit: int) -> Part:
     for image in worst_first(errors)[:limit]:
         name = Path(judged.evaluated.paths[image]).name
         text = (
-            f'{errors.objects[image]} objects: {errors.missed[image]} missed, {errors.confused[image]} found as another '
-            f'class; {errors.false[image]} false detections.'
+            f'{errors.objects[image]} objects: {errors.missed[image]} missed, {errors.confused[image]} found as '
+            f'another class; {errors.false[image]} false detections.'
         )
         drawn = draw_pair(judged.evaluated, judged.found, judged.kinds, int(image))
         pictures = [
@@ -283,7 +317,9 @@ def worst_images(judged: Judged, limit: int) -> Part:
         ]
         groups.append(Group(name, text, pictures))
     wrong = int((errors.total > 0).sum())
-    text = f'{wrong} of {len(errors.total)} images have an error at a score of {judged.threshold:.3f}; the worst come first.'
+    text = (
+        f'{wrong} of {len(errors.total)} images have errors at a score of {judged.threshold:.3f}; the worst are first.'
+    )
     key = (('right', BLUE), ('missed or false', VERMILION), ('found as another class', GREEN), ('not counted', GRAY))
     return Part('images', 'Worst images', text, key=key, groups=groups)
 
@@ -304,7 +340,13 @@ def head_part(judged: Judged, model: Any, dataset: Any, limit: int) -> Part:
     for image in list(chosen)[: min(limit, MAX_VIEWS)]:
         seen = see(model, dataset, judged.evaluated.positions[image])
         name = Path(judged.evaluated.paths[image]).name
-        groups.append(Group(name, f'{judged.errors.total[image]} errors.', captioned(view(head, seen, classes, judged.threshold), name)))
+        groups.append(
+            Group(
+                name,
+                f'{judged.errors.total[image]} errors.',
+                captioned(view(head, seen, classes, judged.threshold), name),
+            )
+        )
     text = f'{kind}, in an image with many errors, one in the middle, and one with few; in pixels of the network input.'
     return Part('head', 'What the head saw', text, groups=groups)
 
