@@ -26,6 +26,7 @@ MAX_COLORED = 8  # lines; of more classes the rest is gray
 BINS = 20
 DYNAMIC_RANGE = 20  # of losses, beyond which their axis is logarithmic
 NAME_LENGTH = 22
+LOW = 0.1  # share below which its label is above the point
 SIZE_BORDERS_PX = (32, 96)  # of COCO's small, medium and large
 OPTIONS: dict[Any, Any] = {
     'svg.hashsalt': 'mmdet_kpheads',  # the same bytes each time
@@ -96,6 +97,7 @@ def draw_lines(lines: Mapping[str, Line], x: str, y: str, mark: float | None = N
     with plot(x, y) as made:
         for index, (name, (steps, values)) in enumerate(lines.items()):
             made.axes.plot(steps, values, label=short(name), marker='o' * (len(steps) < BINS), ms=3, **style(index))
+        made.axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
         every = [value for _, values in lines.values() for value in values if np.isfinite(value)]
         positive = [value for value in every if value > 0]
         if positive and max(positive) > DYNAMIC_RANGE * float(np.median(positive)) and y == 'loss':
@@ -129,13 +131,15 @@ def draw_precision_recall(curves: Sequence[tuple[str, float, tuple[ndarray, ndar
     return made.svg
 
 
-def draw_f1(overall: tuple[ndarray, ndarray], by_class: Mapping[str, tuple[ndarray, ndarray]], best: float) -> bytes:
+def draw_f1(
+    overall: tuple[ndarray, ndarray], by_class: Mapping[str, tuple[ndarray, ndarray]], threshold: float
+) -> bytes:
     """F1 over the score threshold.
 
     Args:
         overall: Thresholds and F1 of all classes together.
         by_class: The same of each class.
-        best: Threshold of the best F1.
+        threshold: Of the report.
     """
     with plot('score threshold', 'F1') as made:
         for number, (name, (scores, f1)) in enumerate(by_class.items()):
@@ -143,9 +147,9 @@ def draw_f1(overall: tuple[ndarray, ndarray], by_class: Mapping[str, tuple[ndarr
             line = {**style(number), 'label': short(name)} if named else {'color': LIGHT}
             made.axes.plot(scores, f1, **line, lw=1)
         made.axes.plot(*overall, color='#000000', lw=2.4, label='all classes')
-        made.axes.axvline(best, color=GRAY, lw=1, ls=':', label=f'best: {best:.3f}')
+        made.axes.axvline(threshold, color=GRAY, lw=1, ls=':', label=f'threshold {threshold:.3f}')
         made.axes.set(xlim=(0, 1), ylim=(0, 1.02))
-        legend(made.axes, loc='upper right')
+        legend(made.axes, loc='best')
     return made.svg
 
 
@@ -173,8 +177,9 @@ def draw_reliability(found: Reliability) -> bytes:
         made.axes.plot(found.score, found.precision, color=BLUE, marker='o', ms=5, label='measured')
         for score, precision, count in zip(found.score, found.precision, found.number, strict=True):
             if count:
+                offset = (3, -10) if precision > LOW else (0, 5)
                 made.axes.annotate(
-                    f'{count}', (score, precision), (3, -10), textcoords='offset points', fontsize=7, color=GRAY
+                    f'{count}', (score, precision), offset, textcoords='offset points', fontsize=7, color=GRAY
                 )
         made.axes.set(xlim=(0, 1), ylim=(0, 1.02))
         legend(made.axes, loc='upper left')
@@ -199,8 +204,8 @@ def draw_box_sizes(truth: ndarray, found: ndarray) -> bytes:
         for border in SIZE_BORDERS_PX:
             if low < border < high:
                 made.axes.axvline(border, color=GRAY, lw=1, ls=':')
-        made.axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
-        made.axes.xaxis.set_major_formatter(matplotlib.ticker.ScalarFormatter())
+        made.axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 3)))
+        made.axes.xaxis.set_major_formatter('{x:g}')
         made.axes.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
         legend(made.axes)
     return made.svg
@@ -234,11 +239,13 @@ def draw_confusion(matrix: ndarray, names: Sequence[str]) -> bytes:
         names: Of the rows.
     """
     share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    side = max(SIZE_IN[1] + 0.5, 0.36 * len(names) + 1.2)
+    side = max(SIZE_IN[1] + 0.5, 0.3 * len(names) + 1.1)
     with plot('detected as', 'ground truth', (side + 0.9, side)) as made:
         made.axes.grid(False)
-        made.axes.imshow(share, cmap='Blues', vmin=0, vmax=1)
         places = np.arange(len(names))
+        made.axes.pcolormesh(places, places, share, cmap='Blues', vmin=0, vmax=1, shading='nearest')
+        made.axes.set_aspect('equal')
+        made.axes.invert_yaxis()
         labels = [short(name) for name in names]
         made.axes.set_xticks(places, labels, rotation=45, ha='right', rotation_mode='anchor')
         made.axes.set_yticks(places, labels)

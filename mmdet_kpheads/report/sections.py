@@ -44,10 +44,10 @@ COLUMNS = (
     'AP',
     'AP50',
     'AP75',
-    'AP small',
-    'AP medium',
-    'AP large',
-    'best threshold',
+    'AP S',
+    'AP M',
+    'AP L',
+    'threshold',
     'F1',
     'precision',
     'recall',
@@ -220,8 +220,8 @@ def by_class(judged: Judged) -> Part:
     rows = [class_row('all classes', None, judged)]
     rows += [class_row(name, index, judged) for index, name in enumerate(evaluated.classes)]
     text = (
-        'AP as in COCO. Small is below 32 x 32 pixels, large above 96 x 96. The best threshold has the best F1 at '
-        f'{MATCH_IOU} IoU. A dash means that there are no such objects.'
+        'AP as in COCO: small objects are below 32 x 32 pixels, large ones above 96 x 96. The threshold is that of the '
+        f'best F1 at {MATCH_IOU} IoU, with its precision and recall. A dash means that there are no such objects.'
     )
     truth, areas = evaluated.truth, np.array(evaluated.params.areaRng[1:])
     counted = truth.area[~truth.is_crowd, None]
@@ -297,8 +297,15 @@ def confusion(judged: Judged) -> Part:
     svg = figures.draw_confusion(matrix[np.ix_(rows, rows)], [names[row] for row in rows])
     reading = 'A good model is dark on the diagonal; colors are shares of a row, numbers are counts.'
     pairs = top_confusions(matrix, MAX_CONFUSIONS)
-    listed = [(f'{names[row]} → {names[column]}', f'{count}') for row, column, count in pairs]
+    listed = [(confusion_name(row, column, classes), f'{count}') for row, column, count in pairs]
     return Part('confusion', 'Confusion', text, facts=listed, figures=[plot('Confusion matrix', reading, svg)])
+
+
+def confusion_name(row: int, column: int, classes: Sequence[str]) -> str:
+    """What an entry of the matrix counts."""
+    if row == len(classes):
+        return f'false {classes[column]}'
+    return f'missed {classes[row]}' if column == len(classes) else f'{classes[row]} found as {classes[column]}'
 
 
 def worst_images(judged: Judged, limit: int) -> Part:
@@ -318,7 +325,8 @@ def worst_images(judged: Judged, limit: int) -> Part:
         groups.append(Group(name, text, pictures))
     wrong = int((errors.total > 0).sum())
     text = (
-        f'{wrong} of {len(errors.total)} images have errors at a score of {judged.threshold:.3f}; the worst are first.'
+        f'{wrong} of {len(errors.total)} images have errors at a score of {judged.threshold:.3f}; the worst are first. '
+    text += 'False detections that look right are objects without an annotation.'
     )
     key = (('right', BLUE), ('missed or false', VERMILION), ('found as another class', GREEN), ('not counted', GRAY))
     return Part('images', 'Worst images', text, key=key, groups=groups)
