@@ -326,7 +326,7 @@ def worst_images(judged: Judged, limit: int) -> Part:
     wrong = int((errors.total > 0).sum())
     text = (
         f'{wrong} of {len(errors.total)} images have errors at a score of {judged.threshold:.3f}; the worst are first. '
-    text += 'False detections that look right are objects without an annotation.'
+        'False detections that look right are objects without an annotation.'
     )
     key = (('right', BLUE), ('missed or false', VERMILION), ('found as another class', GREEN), ('not counted', GRAY))
     return Part('images', 'Worst images', text, key=key, groups=groups)
