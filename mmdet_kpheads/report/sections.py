@@ -115,6 +115,11 @@ def number(value: float) -> str:
     return NO_VALUE if math.isnan(value) else f'{value:.3f}'
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things."""
+    return f'{number} {noun}' if number == 1 else f'{number} {noun}s'
+
+
 def plot(title: str, reading: str, svg: bytes) -> Figure:
     """A figure whose reading is also the text for those who do not see it."""
     return Figure(title, reading, svg_image(svg, f'{title}. {reading}'))
@@ -224,8 +229,8 @@ def by_class(judged: Judged) -> Part:
         f'best F1 at {MATCH_IOU} IoU, with its precision and recall. A dash means that there are no such objects.'
     )
     truth, areas = evaluated.truth, np.array(evaluated.params.areaRng[1:])
-    counted = truth.area[~truth.is_crowd, None]
-    counts = ((counted >= areas[:, 0]) & (counted <= areas[:, 1])).sum(0).tolist()
+    area = truth.area[~truth.is_crowd, None]
+    counts = ((area >= areas[:, 0]) & (area <= areas[:, 1])).sum(0).tolist()
     by_size = {size: evaluated.average(size=size) for size in SIZES[1:]}
     areas_of_boxes = truth.xywh[~truth.is_crowd, 2:].prod(1), judged.found.xywh[:, 2:].prod(1)
     drawn = [
@@ -313,10 +318,9 @@ def worst_images(judged: Judged, limit: int) -> Part:
     errors, groups = judged.errors, []
     for image in worst_first(errors)[:limit]:
         name = Path(judged.evaluated.paths[image]).name
-        text = (
-            f'{errors.objects[image]} objects: {errors.missed[image]} missed, {errors.confused[image]} found as '
-            f'another class; {errors.false[image]} false detections.'
-        )
+        objects, false = counted(errors.objects[image], 'object'), counted(errors.false[image], 'false detection')
+        missed, confused = errors.missed[image], errors.confused[image]
+        text = f'{objects}: {missed} missed, {confused} found as another class; {false}.'
         drawn = draw_pair(judged.evaluated, judged.found, judged.kinds, int(image))
         pictures = [
             Captioned(caption, jpeg_image(data, f'{caption} of {name}'))
@@ -351,7 +355,7 @@ def head_part(judged: Judged, model: Any, dataset: Any, limit: int) -> Part:
         groups.append(
             Group(
                 name,
-                f'{judged.errors.total[image]} errors.',
+                f'{counted(judged.errors.total[image], "error")}.',
                 captioned(view(head, seen, classes, judged.threshold), name),
             )
         )

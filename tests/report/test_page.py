@@ -62,7 +62,7 @@ def test_browser_shows_hostile_names_and_runs_none(tmp_path, width):
     path = tmp_path / 'page.html'
     path.write_text(hostile_page(), encoding='utf-8')
     seen = seen_by_browser(path, tmp_path, width)
-    assert seen['failures'] == [] and seen['scripts'] == 1  # the probe
+    assert seen['failures'] == [] and seen['scripts'] == 0
     assert seen['images'] == seen['loaded'] == 4
     assert seen['scroll'] <= seen['width'], 'the page scrolls sideways'
     assert seen['title'] == f'Report: {HOSTILE[0]}'
