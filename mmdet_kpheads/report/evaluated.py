@@ -35,6 +35,7 @@ class Evaluated(NamedTuple):
     labels: tuple[int, ...]  # of the model, by category
     paths: list[str]  # of the images
     positions: list[int]  # of the images in the dataset
+    dataset: Any
     found: Found
     truth: Objects
     matches: Matches  # at MATCH_IOU without a limit of size: (D,)
@@ -109,7 +110,7 @@ def evaluate(cfg: Config, model: Any, split: str = 'test', batch_size: int | Non
         raise InputError(f'the {split} set of {cfg.filename} has no images')
     results = list(metric.results)
     with quiet():
-        return summarized(metric, results, paths, evaluator.evaluate(len(results)))
+        return summarized(metric, results, paths, loader.dataset, evaluator.evaluate(len(results)))
 
 
 def build_loader(dataloader: Mapping[str, Any], batch_size: int | None) -> Any:
@@ -152,13 +153,16 @@ def quiet() -> Any:
         logger.setLevel(level)
 
 
-def summarized(metric: CocoMetric, results: list, paths: dict[Any, str], metrics: dict[str, float]) -> Evaluated:
+def summarized(
+    metric: CocoMetric, results: list, paths: dict[Any, str], dataset: Any, metrics: dict[str, float]
+) -> Evaluated:
     """Match what a metric collected.
 
     Args:
         metric: Its ``dataset_meta`` is set.
         results: What it collected.
         paths: Image files by id, in the order of the dataset.
+        dataset: Theirs.
         metrics: Of the config's evaluator.
     """
     found, truth, params = metric.sides(results)
@@ -174,6 +178,7 @@ def summarized(metric: CocoMetric, results: list, paths: dict[Any, str], metrics
         tuple(labels),
         [paths.get(key, '') for key in ids],
         [positions.get(key, -1) for key in ids],
+        dataset,
         found,
         truth,
         Matches(*(part[:, 0, 0] for part in matches)),

@@ -336,7 +336,7 @@ def worst_images(judged: Judged, limit: int) -> Part:
     return Part('images', 'Worst images', text, key=key, groups=groups)
 
 
-def head_part(judged: Judged, model: Any, dataset: Any, limit: int) -> Part:
+def head_part(judged: Judged, model: Any, limit: int) -> Part:
     """What the head saw in the worst, a middle and the best image."""
     head = getattr(model, 'bbox_head', None)
     view, kind = view_of(head), type(head).__name__
@@ -350,7 +350,7 @@ def head_part(judged: Judged, model: Any, dataset: Any, limit: int) -> Part:
     if prior := center_prior_view(head, classes):
         groups.append(Group('Center prior', '', captioned([prior], 'center prior')))
     for image in list(chosen)[: min(limit, MAX_VIEWS)]:
-        seen = see(model, dataset, judged.evaluated.positions[image])
+        seen = see(model, judged.evaluated.dataset, judged.evaluated.positions[image])
         name = Path(judged.evaluated.paths[image]).name
         groups.append(
             Group(

@@ -1,6 +1,7 @@
 """Writes the report of a training."""
 
 import textwrap
+from copy import deepcopy
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from ..inference import load_model
 from ..version import __version__
 from . import sections
 from .curves import read_log
-from .evaluated import build_loader, evaluate, quiet
+from .evaluated import evaluate
 from .page import render
 from .run_folder import find_run_checkpoint, find_run_config
 
@@ -64,7 +65,7 @@ def write_report(
         config = find_run_config(work_dir)
     elif not work_dir.is_dir():
         raise InputError(f'work dir not found: {work_dir}')
-    cfg = config if isinstance(config, Config) else Config.fromfile(find_config(config))
+    cfg = deepcopy(config) if isinstance(config, Config) else Config.fromfile(find_config(config))
     cfg.work_dir = str(work_dir)
     split = chosen_split(cfg, split)
     path = Path(out or work_dir / REPORT)
@@ -76,8 +77,6 @@ def write_report(
     judged = sections.Judged(evaluate(cfg, model, split, batch_size), score_thr)
     meta = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu', logger='silent').get('meta') or {}
     origin = sections.Origin(cfg, checkpoint, meta, split)
-    with quiet():
-        dataset = build_loader(cfg[f'{split}_dataloader'], 1).dataset
     parts = [
         sections.summary(judged, origin),
         sections.training(read_log(work_dir), meta),
@@ -86,7 +85,7 @@ def write_report(
         sections.scores(judged),
         sections.confusion(judged),
         sections.worst_images(judged, max_images),
-        sections.head_part(judged, model, dataset, max_images),
+        sections.head_part(judged, model, max_images),
         sections.setup(origin, [f'mmdet_kpheads {__version__}', *versions()]),
     ]
     head = type(getattr(model, 'bbox_head', model)).__name__

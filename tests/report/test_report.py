@@ -4,6 +4,7 @@ The networks have random weights; what they predict is replaced by the objects, 
 """
 
 import base64
+import functools
 import json
 import os
 import re
@@ -115,6 +116,12 @@ def noisy(monkeypatch):
     monkeypatch.setattr(SingleStageDetector, 'predict', predict)
 
 
+@functools.cache
+def page_of(name):
+    """The report of a work dir, written once."""
+    return write_report(f'work_dirs/{name}', f'of_{name}.html', max_images=2, batch_size=3)
+
+
 def figures(work_dir):
     return json.loads(max(Path(work_dir).glob('*/*.json')).read_text())
 
@@ -145,8 +152,7 @@ def test_numbers_are_those_of_the_test(capsys):
 
 @pytest.mark.parametrize('name', ['cornernet', 'autoassign'])
 def test_page_of_the_other_heads(name):
-    path = write_report(f'work_dirs/{name}', f'{name}.html', max_images=2, batch_size=3)
-    page = checked_page(path)
+    page = checked_page(page_of(name))
     captions = {'cornernet': 'Pairs of corners', 'autoassign': 'Learned center prior'}
     assert captions[name] in page.text and page.text.count('Ground truth') == 2
     for part in ('Training curves', 'Precision over recall', 'Calibration', 'Confusion matrix', 'Worst images'):
@@ -154,9 +160,8 @@ def test_page_of_the_other_heads(name):
 
 
 def test_browser_loads_every_picture(tmp_path):
-    path = write_report('work_dirs/centernet', tmp_path / 'report.html', max_images=2)
     for width in (390, 1280):
-        seen = seen_by_browser(path, tmp_path, width)
+        seen = seen_by_browser(page_of('centernet'), tmp_path, width)
         assert seen['failures'] == [] and seen['scripts'] == 0 and seen['images'] == seen['loaded'] >= 15
         assert seen['scroll'] <= seen['width'] <= width
         assert seen['links'] == seen['sections'] and len(seen['sections']) == 9
@@ -192,10 +197,11 @@ def test_threshold_of_the_user_changes_confusion_and_not_the_best(tmp_path):
     assert best and best[1] < '0.999'
 
 
-def test_ground_truth_is_drawn_on_the_image(tmp_path):
+def test_ground_truth_is_drawn_on_the_image():
     """The first picture of the worst image is the image itself, enlarged, with boxes."""
-    path = write_report('work_dirs/centernet', tmp_path / 'report.html', max_images=1)
-    image = next(image for image in checked_page(path).named('img') if image['alt'].startswith('Ground truth of'))
+    image = next(
+        image for image in checked_page(page_of('centernet')).named('img') if image['alt'].startswith('Ground truth of')
+    )
     name = image['alt'].removeprefix('Ground truth of ')
     drawn = cv2.imdecode(np.frombuffer(base64.b64decode(image['src'].partition(',')[2]), np.uint8), cv2.IMREAD_COLOR)
     plain = cv2.resize(
