@@ -40,7 +40,8 @@ OPTIONS: dict[Any, Any] = {
     'grid.color': '#EAECF0',
     'xtick.color': GRAY,
     'ytick.color': GRAY,
-    'legend.frameon': False,
+    'legend.framealpha': 0.85,
+    'legend.edgecolor': 'white',
     'legend.fontsize': 8,
     'lines.linewidth': 1.6,
 }

@@ -13,7 +13,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from ..cli.show_assignment import draw_prior, weight_pictures
-from ..data.visualization import blend, draw_caption, enlarge
+from ..data.visualization import PREDICTION_COLOR, blend, draw_boxes, draw_caption, enlarge
 from ..functional.peaks import gather_cells, top_peaks
 from ..heads import AutoAssignHead, CenterNetHead, CornerNetHead
 from ..structures import MapGeometry
@@ -24,6 +24,7 @@ from .pictures import bgr, jpeg
 PEAK_COLOR, TRUTH_COLOR = (255, 255, 255), bgr('#56B4E9')
 OUTLINE = (0, 0, 0)
 RADIUS_PX = 7
+MAX_CAPTIONS = 15  # of the best peaks
 SAME_CORNER_PX = 0.5  # between a box of the decoder and a corner it was made of
 
 
@@ -116,25 +117,32 @@ def draw_heat(seen: Seen, heat: Tensor, peaks: Sequence[Peak], truth: Tensor, cl
     for x, y in (truth * factor).round().int().tolist():
         for color, width in ((OUTLINE, 4), (TRUTH_COLOR, 2)):
             cv2.drawMarker(canvas, (x, y), color, cv2.MARKER_CROSS, 2 * RADIUS_PX, width)
-    for peak in peaks:
+    for number, peak in enumerate(peaks):
         at = round(peak.x * factor), round(peak.y * factor)
         for color, width in ((OUTLINE, 4), (PEAK_COLOR, 2)):
             cv2.circle(canvas, at, RADIUS_PX, color, width, cv2.LINE_AA)
-        draw_caption(
-            canvas, at[0] + RADIUS_PX, at[1] - RADIUS_PX, f'{classes[peak.label]} {peak.score:.2f}', PEAK_COLOR
-        )
+        if number < MAX_CAPTIONS:
+            caption = f'{classes[peak.label]} {peak.score:.2f}'
+            draw_caption(canvas, at[0] + RADIUS_PX, at[1] - RADIUS_PX, caption, PEAK_COLOR)
     return jpeg(canvas)
 
 
 def center_views(head: CenterNetHead, seen: Seen, classes: Sequence[str], threshold: float) -> list[Picture]:
-    """The heat map of CenterNet's last level with its peaks."""
+    """The heat map of CenterNet's last level with its peaks, and their boxes."""
     heat, offsets = seen.maps[0][-1], seen.maps[2][-1]
     geometry, options = MapGeometry.from_metas([seen.meta], heat), head.decoding
     peaks = peaks_of(heat, offsets, None, geometry, options.topk, options.local_maximum_kernel)
     kept = [peak for peak in peaks if peak.score >= threshold]
     centers = (seen.objects.bboxes[:, :2] + seen.objects.bboxes[:, 2:]) / 2
+    found = head.decode(*seen.maps, batch_img_metas=[seen.meta])
+    boxes = found.boxes[0][found.valid[0] & (found.scores[0] >= threshold)].cpu().numpy()
+    large, factor = enlarge(seen.image)
+    drawn = draw_boxes(large, boxes * factor, [''] * len(boxes), PREDICTION_COLOR)
     caption = 'Center heat map, maximum over the classes. Circles: peaks above the threshold. Crosses: true centers.'
-    return [Picture(caption, draw_heat(seen, heat, kept, centers, classes))]
+    return [
+        Picture(caption, draw_heat(seen, heat, kept, centers, classes)),
+        Picture('The boxes of these peaks, from size and offset.', jpeg(drawn)),
+    ]
 
 
 def corner_views(head: CornerNetHead, seen: Seen, classes: Sequence[str], threshold: float) -> list[Picture]:

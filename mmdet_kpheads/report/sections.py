@@ -223,11 +223,14 @@ def by_class(judged: Judged) -> Part:
     """AP by class and size, and the best threshold."""
     evaluated = judged.evaluated
     rows = [class_row('all classes', None, judged)]
-    rows += [class_row(name, index, judged) for index, name in enumerate(evaluated.classes)]
+    present = np.flatnonzero(evaluated.num_objects)
+    rows += [class_row(evaluated.classes[index], int(index), judged) for index in present]
     text = (
         'AP as in COCO: small objects are below 32 x 32 pixels, large ones above 96 x 96. The threshold is that of the '
         f'best F1 at {MATCH_IOU} IoU, with its precision and recall. A dash means that there are no such objects.'
     )
+    if len(present) < len(evaluated.classes):
+        text += f' {len(present)} of {len(evaluated.classes)} classes have objects and are listed.'
     truth, areas = evaluated.truth, np.array(evaluated.params.areaRng[1:])
     area = truth.area[~truth.is_crowd, None]
     counts = ((area >= areas[:, 0]) & (area <= areas[:, 1])).sum(0).tolist()

@@ -28,7 +28,7 @@ def mmdets(tmp_path, found, classes):
     """The metrics that mmdet computes for some of the classes alone."""
     theirs = MMDetMetric(ann_file=str(tmp_path / 'annotations.json'))
     theirs.dataset_meta = dict(classes=classes)
-    results = []
+    results: list = []
     for image in found:
         kept = np.isin(image['labels'], [CLASSES.index(name) for name in classes])
         labels = np.array([classes.index(CLASSES[label]) for label in image['labels'][kept]], int)

@@ -75,7 +75,7 @@ def scene(name):
     return head, Seen(np.full((64, 64, 3), 90, np.uint8), objects, maps, META)
 
 
-@pytest.mark.parametrize(('name', 'number'), zip(HEADS, (1, 3, 3), strict=True))
+@pytest.mark.parametrize(('name', 'number'), zip(HEADS, (2, 3, 3), strict=True))
 @pytest.mark.parametrize('threshold', [0.0, 0.99])
 def test_views_of_each_head(name, number, threshold):
     head, seen = scene(name)
