@@ -136,7 +136,7 @@ def test_numbers_are_those_of_the_test(capsys):
         report.main([work_dir, '--out', f'{name}.html'])
         assert capsys.readouterr().out.splitlines()[-1] == f'report: {name}.html'
         page = checked_page(Path(f'{name}.html'))
-        rows = re.findall(r'<th scope="row">([^<]*)</th><td>([^<]*)</td>', Path(f'{name}.html').read_text())
+        rows = re.findall(r'<dt>([^<]*)</dt><dd>([^<]*)</dd>', Path(f'{name}.html').read_text())
         shown = dict(rows)
         assert expected and 0.05 < expected['coco/bbox_mAP'] < 0.95
         for key, value in expected.items():
