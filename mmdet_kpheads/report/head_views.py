@@ -155,9 +155,9 @@ def corner_views(head: CornerNetHead, seen: Seen, classes: Sequence[str], thresh
             maps.heat_logits, maps.offsets, maps.tags, geometry, options.corner_topk, options.local_maximum_kernel
         )
         corners.append(peaks)
-        kept = [peak for peak in peaks if peak.score >= threshold]
+        kept = [peak for peak in peaks if peak.score >= threshold / 2]  # a pair scores the mean of its corners
         truth = seen.objects.bboxes[:, 2 * which : 2 * which + 2]
-        caption = f'{name} corners. Circles: peaks above the threshold. Crosses: true corners.'
+        caption = f'{name} corners. Circles: peaks above half the threshold. Crosses: true corners.'
         views.append(Picture(caption, draw_heat(seen, maps.heat_logits, kept, truth, classes)))
     found = head.decode(*seen.maps, batch_img_metas=[seen.meta])
     kept_pairs = found.valid[0] & (found.scores[0] >= threshold)

@@ -362,7 +362,10 @@ def head_part(judged: Judged, model: Any, limit: int) -> Part:
                 captioned(view(head, seen, classes, judged.threshold), name),
             )
         )
-    text = f'{kind}, in an image with many errors, one in the middle, and one with few; in pixels of the network input.'
+    text = (
+        f'{kind}, in an image with many errors, one in the middle, and one with few, as the network got them. The '
+        f'threshold is {judged.threshold:.3f}.'
+    )
     return Part('head', 'What the head saw', text, groups=groups)
 
 
