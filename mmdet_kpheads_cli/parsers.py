@@ -87,6 +87,13 @@ def _positive(text: str) -> int:
     return number
 
 
+def _not_negative(text: str) -> int:
+    """Parse a number of at least 0."""
+    if (number := int(text)) < 0:
+        raise argparse.ArgumentTypeError(f'must be at least 0, but is {number}')
+    return number
+
+
 def _add_init(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--data', required=True, type=Path, help='folder with images and annotations')
     parser.add_argument('--head', choices=HEADS, default='autoassign', help='default %(default)s')
@@ -176,7 +183,7 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--config', help='default: the config in the work dir')
     parser.add_argument('--checkpoint', help='default: the best checkpoint in the work dir, or else the newest')
     parser.add_argument('--split', choices=['test', 'val'], help='default: test, if the config has one')
-    parser.add_argument('--max-images', type=int, default=8, help='worst images to draw; default %(default)s')
+    parser.add_argument('--max-images', type=_not_negative, default=8, help='worst images to draw; default %(default)s')
     parser.add_argument(
         '--score-thr', type=float, help='score of the confusion matrix and the images; default: that of the best F1'
     )

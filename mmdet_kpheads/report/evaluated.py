@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from mmdet.registry import DATASETS
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.logging import MMLogger
@@ -118,7 +117,6 @@ def build_loader(dataloader: Mapping[str, Any], batch_size: int | None) -> Any:
     options = deepcopy(dict(dataloader))
     for pipeline in pipelines(options['dataset']):
         pipeline[-1]['meta_keys'] = tuple(dict.fromkeys((*pipeline[-1].get('meta_keys', ()), *META_KEYS)))
-    options['dataset'] = DATASETS.build(options['dataset'])
     options['sampler'] = {'type': 'DefaultSampler', 'shuffle': False}
     options.pop('batch_sampler', None)
     options['batch_size'] = batch_size or options.get('batch_size', 1)
@@ -141,7 +139,7 @@ def coco_metric(evaluator: Any) -> CocoMetric:
 
 
 @contextlib.contextmanager
-def quiet() -> Any:
+def quiet() -> Iterator[None]:
     """Keep the tables of metrics off the screen: the report has them."""
     logger = MMLogger.get_current_instance()
     level = logger.level

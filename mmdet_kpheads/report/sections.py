@@ -2,38 +2,33 @@
 
 import math
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from mmengine.config import Config
-from numpy import ndarray
 
-from ..evaluation.box_matching import Found
 from . import figures
 from .curves import Log, lines_of, loss_lines, metric_lines
 from .detection_statistics import (
-    Threshold,
-    assign,
-    best_threshold,
-    confusion_matrix,
     f1_curve,
     reliability,
     sparse_classes,
     top_confusions,
 )
-from .evaluated import MATCH_IOU, SIZES, Evaluated
+from .evaluated import MATCH_IOU, SIZES
 from .figures import BLUE, GRAY, GREEN, VERMILION
 from .head_views import Picture, center_prior_view, see, view_of
+from .judged import Judged
 from .page import Captioned, Cell, Figure, Group, Part, Row, Table, jpeg_image, svg_image
-from .pictures import Errors, Kinds, count_errors, draw_pair, kinds, worst_first
+from .pictures import draw_pair, worst_first
 
 MAX_MATRIX_CLASSES = 20
 MAX_CONFUSIONS = 10
 MAX_VIEWS = 3
 NO_VALUE = '-'
 BACKGROUND = 'background'
+NOTHING_FOUND = 'No detection overlaps an object of its class by 0.5 IoU: the model has not learned to detect yet.'
 OTHER_CURVES = (
     ('lr', 'Learning rate', 'The schedule as it was used, warm-up included.'),
     ('grad_norm', 'Gradient norm', 'Before clipping. Rare peaks are normal; growth is a sign of divergence.'),
@@ -52,62 +47,6 @@ COLUMNS = (
     'precision',
     'recall',
 )
-
-
-class Judged:
-    """What the parts of the report need: the detections with the threshold, and what became of each.
-
-    Args:
-        evaluated: Of the set.
-        score_thr: Threshold; None for that of the best F1.
-    """
-
-    def __init__(self, evaluated: Evaluated, score_thr: float | None = None) -> None:
-        self.evaluated = evaluated
-        self.counted = ~evaluated.matches.is_ignored
-        self.best = self.best_of(None)
-        self.is_chosen = score_thr is not None
-        self.threshold = score_thr if score_thr is not None else self.best.score if self.best else 0.5
-
-    def outcomes(self, category: int | None = None) -> tuple[ndarray, ndarray, int]:
-        """Scores of the detections that count, whether each is true, and the number of objects."""
-        found, objects = self.evaluated.found, self.evaluated.num_objects
-        kept = self.counted
-        if category is not None:
-            kept, objects = kept & (found.cell // self.evaluated.num_images == category), objects[category]
-        return found.score[kept], self.evaluated.matches.is_true[kept], int(objects.sum())
-
-    def best_of(self, category: int | None) -> Threshold | None:
-        """The best threshold of a category, or of all."""
-        return best_threshold(*self.outcomes(category))
-
-    @cached_property
-    def found(self) -> Found:
-        """The detections above the threshold."""
-        kept = self.evaluated.found.score >= self.threshold
-        return Found(*(part[kept] for part in self.evaluated.found))
-
-    @cached_property
-    def assigned(self) -> ndarray:
-        """The object of each of them."""
-        return assign(self.found, self.evaluated.truth, self.evaluated.num_images, MATCH_IOU)
-
-    @cached_property
-    def kinds(self) -> Kinds:
-        """What became of each of them."""
-        return kinds(self.found, self.evaluated.truth, self.assigned, self.evaluated.num_images)
-
-    @cached_property
-    def errors(self) -> Errors:
-        """The errors of each image."""
-        return count_errors(self.found, self.evaluated.truth, self.kinds, self.evaluated.num_images)
-
-    @cached_property
-    def matrix(self) -> ndarray:
-        """The confusion matrix."""
-        count, truth = self.evaluated.num_images, self.evaluated.truth
-        category, true_category = self.found.cell // count, truth.cell // count
-        return confusion_matrix(category, true_category, truth.is_crowd, self.assigned, len(self.evaluated.classes))
 
 
 def number(value: float) -> str:
@@ -153,11 +92,7 @@ def summary(judged: Judged, origin: Origin) -> Part:
     if judged.is_chosen:
         facts.append(('threshold of this report', f'{judged.threshold:.3f}, chosen with --score-thr'))
     facts += [(name, number(value) if value > -1 else NO_VALUE) for name, value in evaluated.metrics.items()]
-    note = (
-        ''
-        if best
-        else 'No detection overlaps an object of its class by 0.5 IoU: the model has not learned to detect yet.'
-    )
+    note = '' if best else NOTHING_FOUND
     return Part('summary', 'Summary', note=note, tiles=tiles, facts=facts)
 
 

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.runner import CheckpointLoader
 
 from ..cli.doctor import versions
+from ..cli.test import format_only
 from ..compat.config_bases import find_config
 from ..data.check import require_readable
 from ..errors import InputError
@@ -18,6 +19,7 @@ from ..version import __version__
 from . import sections
 from .curves import read_log
 from .evaluated import evaluate
+from .judged import Judged
 from .page import render
 from .run_folder import find_run_checkpoint, find_run_config
 
@@ -74,7 +76,7 @@ def write_report(
     checkpoint = checkpoint or find_run_checkpoint(cfg)
     require_readable(cfg[f'{split}_dataloader'].dataset)
     model: Any = load_model(cfg, checkpoint, device)
-    judged = sections.Judged(evaluate(cfg, model, split, batch_size), score_thr)
+    judged = Judged(evaluate(cfg, model, split, batch_size), score_thr)
     meta = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu', logger='silent').get('meta') or {}
     origin = sections.Origin(cfg, checkpoint, meta, split)
     parts = [
@@ -100,9 +102,13 @@ def chosen_split(cfg: Config, split: str | None) -> str:
     """The split to report: what was asked for, or else the first that the config has.
 
     Raises:
-        InputError: If the config has no dataloader and evaluator for it.
+        InputError: If the config has no dataloader and evaluator for it, or its set has no annotations.
     """
     for name in [split] if split else SPLITS:
-        if cfg.get(f'{name}_dataloader') and cfg.get(f'{name}_evaluator'):
+        evaluator = cfg.get(f'{name}_evaluator')
+        if cfg.get(f'{name}_dataloader') and evaluator and not format_only(evaluator):
             return name
-    raise InputError(f'config {cfg.filename} has no dataloader and evaluator for {split or "test or val"}')
+    raise InputError(
+        f'config {cfg.filename} has no dataloader with an evaluator that compares with annotations for '
+        f'{split or "test or val"}'
+    )

@@ -6,8 +6,8 @@ from mmdet.evaluation import CocoMetric as MMDetMetric
 
 from mmdet_kpheads.report import evaluated
 from mmdet_kpheads.report.detection_statistics import assign
+from mmdet_kpheads.report.judged import Judged
 from mmdet_kpheads.report.pictures import count_errors, kinds, worst_first
-from mmdet_kpheads.report.sections import Judged
 from tests.evaluation.test_coco_metric import CLASSES, metrics_of, scene
 
 SIZES = {'small': 'bbox_mAP_s', 'medium': 'bbox_mAP_m', 'large': 'bbox_mAP_l'}

@@ -25,6 +25,7 @@ from mmdet_kpheads.compat.config_bases import configs_root
 from mmdet_kpheads.data.digits import CLASSES
 from mmdet_kpheads.errors import InputError
 from mmdet_kpheads.report import write_report
+from mmdet_kpheads.report.writing import chosen_split
 from tests.report.browser import checked_page, seen_by_browser
 
 pytest.importorskip('sklearn')
@@ -189,6 +190,23 @@ def test_a_model_that_finds_nothing(with_false_ones, monkeypatch, tmp_path):
     assert 'the model has not learned to detect yet' in page.text
 
 
+def test_a_set_without_objects_is_named(tmp_path):
+    document = json.loads(Path('data/digits/annotations/val.json').read_text()) | {'annotations': []}
+    (tmp_path / 'empty.json').write_text(json.dumps(document))
+    files = [f'test_{key}={tmp_path}/empty.json' for key in ('dataloader.dataset.ann_file', 'evaluator.ann_file')]
+    with pytest.raises(InputError, match=r'dataset is empty: .*empty\.json: its 8 images have no annotations'):
+        report.main(['work_dirs/centernet', '--cfg-options', *files])
+
+
+def test_a_set_without_annotations_is_passed_over():
+    cfg = Config.fromfile(configs_root() / CONFIGS['centernet'])
+    assert chosen_split(cfg, None) == 'test'
+    cfg.test_evaluator = dict(type='CocoMetric', format_only=True)
+    assert chosen_split(cfg, None) == 'val'
+    with pytest.raises(InputError, match='that compares with annotations for test'):
+        chosen_split(cfg, 'test')
+
+
 def test_threshold_of_the_user_changes_confusion_and_not_the_best(tmp_path):
     path = write_report('work_dirs/centernet', tmp_path / 'report.html', max_images=0, score_thr=0.999)
     text = checked_page(path).text
@@ -229,7 +247,7 @@ def test_ground_truth_is_drawn_on_the_image():
         ),
         (
             ['work_dirs/centernet', '--split', 'val', '--cfg-options', 'val_evaluator=None'],
-            'has no dataloader and evaluator',
+            'has no dataloader with an evaluator',
         ),
     ],
 )
