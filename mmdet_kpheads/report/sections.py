@@ -86,9 +86,8 @@ def summary(judged: Judged, origin: Origin) -> Part:
     ]
     facts = [('checkpoint', Path(origin.checkpoint).name), ('tested on', f'{origin.split} set of the config')]
     if 'epoch' in origin.meta:
-        facts.insert(
-            1, ('trained for', f'{origin.meta["epoch"]} epochs, {origin.meta.get("iter", NO_VALUE)} iterations')
-        )
+        trained = f'{counted(origin.meta["epoch"], "epoch")}, {origin.meta.get("iter", NO_VALUE)} iterations'
+        facts.insert(1, ('trained for', trained))
     if judged.is_chosen:
         facts.append(('threshold of this report', f'{judged.threshold:.3f}, chosen with --score-thr'))
     facts += [(name, number(value) if value > -1 else NO_VALUE) for name, value in evaluated.metrics.items()]
