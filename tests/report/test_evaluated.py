@@ -72,6 +72,7 @@ def test_best_threshold_is_what_a_search_finds(tmp_path):
         kept = is_true[score >= threshold]
         values[threshold] = 2 * kept.sum() / (len(kept) + objects)
     assert judged.best.f1 == pytest.approx(max(values.values())) and judged.best.score == max(values, key=values.get)
+    assert judged.found.score.min() == judged.best.score  # the threshold itself is kept
     assert judged.threshold == judged.best.score and Judged(judged.evaluated, 0.25).threshold == 0.25
 
 
