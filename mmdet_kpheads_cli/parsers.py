@@ -10,6 +10,7 @@ SUMMARIES = {
     'train': 'train a detector',
     'test': 'test a detector, save predictions and visualizations',
     'predict': 'detect objects in images, videos and camera streams',
+    'report': 'write one HTML file about a finished training: curves, metrics, errors',
     'check-dataset': 'report class counts and annotation errors of a dataset',
     'export': 'write a detector as ONNX or .pt2 for other runtimes',
     'convert': 'convert a checkpoint of mmdet or of an original repository',
@@ -19,6 +20,10 @@ SUMMARIES = {
     'doctor': 'report what is installed and what is missing',
 }
 DESCRIPTIONS = {  # where the summary is too short
+    'report': (
+        'Test the best checkpoint of a training and write one HTML file: curves, precision and recall, AP by class and '
+        'size, confusion, calibration, the worst images, what the head saw. It needs no network.'
+    ),
     'convert': 'Convert a checkpoint of mmdet, CornerNet, CenterNet or AutoAssign for a config of this package.',
     'show-assignment': 'Draw the center prior per class and the points assigned to each object.',
     'doctor': 'Report whether this environment is tested, and which op comes from where.',
@@ -83,6 +88,13 @@ def _positive(text: str) -> int:
     """Parse a number of at least 1."""
     if (number := int(text)) < 1:
         raise argparse.ArgumentTypeError(f'must be at least 1, but is {number}')
+    return number
+
+
+def _not_negative(text: str) -> int:
+    """Parse a number of at least 0."""
+    if (number := int(text)) < 0:
+        raise argparse.ArgumentTypeError(f'must be at least 0, but is {number}')
     return number
 
 
@@ -173,6 +185,21 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser)
 
 
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('work_dir', help='the --work-dir of the training')
+    parser.add_argument('--out', type=Path, help='file to write; default WORK_DIR/report.html')
+    parser.add_argument('--config', help='default: the config in the work dir')
+    parser.add_argument('--checkpoint', help='default: the best checkpoint in the work dir, or else the newest')
+    parser.add_argument('--split', choices=['test', 'val'], help='default: test, if the config has one')
+    parser.add_argument('--max-images', type=_not_negative, default=8, help='worst images to draw; default %(default)s')
+    parser.add_argument(
+        '--score-thr', type=float, help='score of the confusion matrix and the images; default: that of the best F1'
+    )
+    parser.add_argument('--batch-size', type=_positive, help='images per batch; default: that of the config')
+    parser.add_argument('--device', help='for example cpu or cuda:1; default: a GPU if there is one')
+    add_config_arguments(parser)
+
+
 def _add_check_dataset(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help=CONFIG_HELP)
     add_common_arguments(parser)
@@ -254,6 +281,7 @@ ADDERS = {  # the doctor has no arguments
     'train': _add_train,
     'test': _add_test,
     'predict': _add_predict,
+    'report': _add_report,
     'check-dataset': _add_check_dataset,
     'export': _add_export,
     'convert': _add_convert,

@@ -41,7 +41,7 @@ def report() -> tuple[list[str], bool]:
     elif stack.problems():
         lines.append(stack.CURE)
     state = 'unusable: see PROBLEM' if problems else environments.verdict(environments.installed())
-    block = [f'mmdet_kpheads {__version__}', *_versions(), f'environment  {state}', *findings]
+    block = [f'mmdet_kpheads {__version__}', *versions(), f'environment  {state}', *findings]
     return [*lines, '', 'For a bug report:', '', '```', *block, '```'], not problems
 
 
@@ -53,7 +53,8 @@ def main(argv: list[str] | None = None) -> int:
     return 0 if usable else 1
 
 
-def _versions() -> list[str]:
+def versions() -> list[str]:
+    """Versions of Python, torch and the stack, a line each."""
     cuda = f'CUDA {torch.version.cuda}' if torch.version.cuda else 'built without CUDA'
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else 'no GPU in use'
     lines = [

@@ -1,6 +1,7 @@
 """Draw what AutoAssign has learned: the center prior per class, and the points assigned to each object."""
 
 from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,9 @@ def draw_prior(prior: CenterPrior, classes: tuple[str, ...]) -> np.ndarray:
     return montage(plots, min(COLUMNS, len(plots)))
 
 
-def draw_weights(
+def weight_pictures(
     image: np.ndarray, instances: Any, levels: list[Tensor], strides: Sequence[int], classes: tuple[str, ...]
-) -> np.ndarray:
+) -> list[np.ndarray]:
     """The image with its objects, and per level the positive weights of its points.
 
     Args:
@@ -62,7 +63,7 @@ def draw_weights(
     factor = max(1, round(MIN_WIDTH_PX / image.shape[1]))
     large = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
     boxes = np.array(instances.bboxes.tolist(), dtype=float).reshape(-1, 4) * factor
-    row = draw_boxes(large, boxes, [classes[label] for label in instances.labels], GROUND_TRUTH_COLOR)
+    pictures = [draw_boxes(large, boxes, [classes[label] for label in instances.labels], GROUND_TRUTH_COLOR)]
     for number, (level, stride) in enumerate(zip(levels, strides, strict=True)):
         side = stride * factor
         # a point is the corner of its cell, and is shown as the square around it
@@ -71,8 +72,8 @@ def draw_weights(
         weights = np.pad(weights, [(0, full - part) for full, part in zip(large.shape[:2], weights.shape, strict=True)])
         blended = draw_boxes(blend(large, weights), boxes, [''] * len(boxes), GROUND_TRUTH_COLOR)
         cv2.putText(blended, f'level {number}', (4, 16), FONT, FONT_SCALE, WHITE, 1, cv2.LINE_AA)
-        row = side_by_side(row, blended)
-    return row
+        pictures.append(blended)
+    return pictures
 
 
 def weights_of_image(cfg: Config, model: Any, number: int) -> tuple[np.ndarray, Any, list[Tensor], tuple[str, ...]]:
@@ -120,6 +121,6 @@ def main(argv: list[str] | None = None) -> None:
     folder = Path(args.out)
     folder.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(folder / 'center_prior.png'), draw_prior(model.bbox_head.center_prior, classes))
-    weights = draw_weights(image, instances, levels, model.bbox_head.strides, classes)
-    cv2.imwrite(str(folder / 'positive_weights.png'), weights)
+    pictures = weight_pictures(image, instances, levels, model.bbox_head.strides, classes)
+    cv2.imwrite(str(folder / 'positive_weights.png'), reduce(side_by_side, pictures))
     print(f'center_prior.png and positive_weights.png are in {folder}')

@@ -36,21 +36,33 @@ class CocoMetric(MMDetMetric):
         if self.metrics != ['bbox'] or self.classwise or self.format_only or self.outfile_prefix:
             return super().compute_metrics(results)
         logger = MMLogger.get_current_instance()
-        truths, found = zip(*results, strict=True)
-        self._require_truth(truths)
-        if not any(len(image['labels']) for image in found):
+        if not any(len(found['labels']) for _, found in results):
             logger.error('The testing results of the whole dataset is empty.')
             return {}
-        evaluation = COCOeval(self._coco_api, None, 'bbox')  # for its parameters and its summary
-        params = evaluation.params
-        params.catIds, params.imgIds = np.unique(self.cat_ids), np.unique(self.img_ids)
-        params.maxDets, params.iouThrs = sorted(self.proposal_nums), self.iou_thrs
-        sides = self._detections(found, params), self._objects(params)
-        evaluation.eval = precision_and_recall(*sides, len(params.imgIds), params)
+        detections, objects, params = self.sides(results)
+        evaluation = COCOeval(self._coco_api, None, 'bbox')  # for its summary
+        evaluation.params = params
+        evaluation.eval = precision_and_recall(detections, objects, len(params.imgIds), params)
         evaluation.summarize()
         stats = evaluation.stats
         logger.info(f'bbox_mAP_copypaste: {" ".join(f"{value:.3f}" for value in stats[:6])}')
         return {f'bbox_{item}': round(float(stats[POSITIONS[item]]), 3) for item in self.metric_items or DEFAULT_ITEMS}
+
+    def sides(self, results: list) -> tuple[Found, Objects, Any]:
+        """Detections and objects as the matching takes them, and the parameters of pycocotools.
+
+        Args:
+            results: What ``process`` collected.
+
+        Raises:
+            InputError: If a detection is in an image that the annotations lack.
+        """
+        truths, found = zip(*results, strict=True)
+        self._require_truth(truths)
+        params = COCOeval(self._coco_api, None, 'bbox').params
+        params.catIds, params.imgIds = np.unique(self.cat_ids), np.unique(self.img_ids)
+        params.maxDets, params.iouThrs = sorted(self.proposal_nums), self.iou_thrs
+        return self._detections(found, params), self._objects(params), params
 
     def _require_truth(self, truths: Sequence[dict]) -> None:
         """Read the ground truth that came with the images, where there is no annotation file."""

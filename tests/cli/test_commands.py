@@ -442,6 +442,7 @@ def test_bad_input_of_the_drawing_is_named(arguments, message):
         ('train', 'train'),
         ('test', 'test'),
         ('predict', 'predict'),
+        ('report', 'report'),
         ('check_dataset', 'check-dataset'),
         ('make_digits', 'make-digits'),
         ('demo', 'demo'),

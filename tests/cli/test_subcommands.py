@@ -19,6 +19,7 @@ TOOLS = {
     'train': 'train',
     'test': 'test',
     'predict': 'predict',
+    'report': 'report',
     'check-dataset': 'check_dataset',
     'convert': 'convert_checkpoint',
     'show-assignment': 'show_assignment',

@@ -53,7 +53,7 @@ def python(tmp_path_factory):
     names = zipfile.ZipFile(wheel).namelist()
     assert 'mmdet_kpheads/.mim/configs/centernet/centernet_r18_custom.py' in names
     assert {'mmdet_kpheads/.mim/model-index.yml', 'mmdet_kpheads/.mim/configs/centernet/metafile.yml'} <= set(names)
-    assert 'mmdet_kpheads/py.typed' in names
+    assert {'mmdet_kpheads/py.typed', 'mmdet_kpheads/report/page.html'} <= set(names)
     assert 'mmdet_kpheads/.mim/tools/train.py' in names and not any('__pycache__' in name for name in names)
     subprocess.run([sys.executable, '-m', 'venv', '--without-pip', str(folder / 'venv')], check=True)
     (site,) = (folder / 'venv').glob('lib/python*/site-packages')
@@ -99,3 +99,5 @@ def test_demo_config_trains_from_the_wheel(python, tmp_path):
     options = ['train_cfg.max_epochs=1', 'train_dataloader.batch_size=4']
     run(python, tmp_path, '-m', 'mmdet_kpheads', 'train', 'demo/centernet_digits.py', '--cfg-options', *options)
     assert (tmp_path / 'work_dirs/centernet_digits/epoch_1.pth').is_file()
+    run(python, tmp_path, str(tools / 'report.py'), 'work_dirs/centernet_digits')
+    assert '</html>' in (tmp_path / 'work_dirs/centernet_digits/report.html').read_text()
