@@ -134,7 +134,8 @@ def _with_explicit_amp(argv: list[str]) -> list[str]:
 
 def _add_test(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help=CONFIG_HELP)
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint file')
+    parser.add_argument('--onnx', metavar='FILE', help='test this exported file instead of a checkpoint')
     add_common_arguments(parser)
     parser.add_argument('--out', help='save the predictions to this .pkl file')
     parser.add_argument('--show', action='store_true', help='show predictions in a window')

@@ -144,8 +144,9 @@ def non_max_suppression(boxes: Tensor, by_class: Tensor, limit: int, iou_thresho
 
 
 @symbolic_helper.parse_args('v', 'v', 'i', 'f')
-def _onnx_operator(g: Any, boxes: Any, by_class: Any, limit: int, iou_threshold: float) -> Any:
+def _onnx_operator(graph: torch.Graph, boxes: Any, by_class: Any, limit: int, iou_threshold: float) -> Any:
     """The operator of that name in ONNX, where ``limit`` is for each class."""
+    g: Any = graph  # torch 2.4 wants a class as the annotation
     numbers = [torch.tensor([limit]), torch.tensor([iou_threshold]), torch.tensor([0.0])]
     return g.op('NonMaxSuppression', boxes, by_class, *(g.op('Constant', value_t=number) for number in numbers))
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from mmengine.config import Config
 
 from mmdet_kpheads.cli.export import build
@@ -15,7 +14,7 @@ from tests.deploy.conftest import HEADS, config_of
 def in_torch(checkpoints):
     def model(head):
         cfg = Config.fromfile(config_of(head))
-        return build(cfg, torch.load(checkpoints / f'{head}.pth'), 'auto')
+        return build(cfg, str(checkpoints / f'{head}.pth'), 'auto')
 
     return model
 
