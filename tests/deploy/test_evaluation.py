@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -92,3 +93,41 @@ def test_voc_metrics_are_those_of_the_checkpoint(exported, checkpoints, tmp_path
     in_torch, in_onnx = both('voc.py', checkpoint, exported('centernet', '--dynamic'), [])
     assert 0.1 < in_torch['pascal_voc/mAP'] < 0.95
     assert in_onnx == pytest.approx(in_torch, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        ([], 'test needs a checkpoint, or an exported file with --onnx'),
+        (['a.pth', '--onnx', 'a.onnx'], '--onnx tests the file alone, in one process: leave out checkpoint'),
+        (['--onnx', 'a.onnx', '--tta'], '--onnx tests the file alone, in one process: leave out tta'),
+    ],
+)
+def test_one_detector_is_tested(arguments, message, capsys):
+    assert main(['test', config_of('centernet'), *arguments]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f'error: {message}'
+
+
+def test_files_that_cannot_be_tested_are_one_line(exported, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    good, junk, bare = (str(path) for path in (exported('centernet', '--dynamic'), 'junk.onnx', 'bare.onnx'))
+    Path(junk).write_text('junk')
+    onnx = pytest.importorskip('onnx')
+    model = onnx.load(good)
+    del model.metadata_props[:]
+    onnx.save(model, bare)
+    Path('val.json').write_text(json.dumps(coco_dict([], CLASSES)))
+    classes = ["test_dataloader.dataset.metainfo.classes=['zero','one']"]
+    for file, options, message in (
+        ('none.onnx', [], "error: none.onnx cannot be run: .*File doesn't exist"),
+        (junk, [], r'error: junk\.onnx cannot be run: .*Protobuf parsing failed'),
+        (bare, [], r"error: bare\.onnx has no metadata 'mmdet_kpheads': write it with mmdet-kpheads export"),
+        (good, classes, r"has 10 classes \('a', .*\), but the test set of .*digits\.py has 2 \('zero', 'one'\)"),
+    ):
+        arguments = ['test', config_of('centernet'), '--onnx', file, *coco_options('.'), *options]
+        assert main([*arguments, 'test_evaluator.format_only=True']) == 2
+        (line,) = capsys.readouterr().err.splitlines()[-1:]
+        assert re.search(message, line)
+    monkeypatch.setitem(sys.modules, 'onnxruntime', None)
+    assert main([*arguments[:4], *coco_options('.'), 'test_evaluator.format_only=True']) == 2
+    assert 'onnxruntime is not installed: pip install "mmdet-kpheads[export]"' in capsys.readouterr().err
