@@ -15,7 +15,7 @@ SUMMARIES = {
     'convert': 'convert a checkpoint of mmdet or of an original repository',
     'show-assignment': 'draw what AutoAssign has learned',
     'make-digits': 'write a small dataset of handwritten digits',
-    'demo': 'write the digits, train, test and draw',
+    'demo': 'write the digits, train, test, draw, predict and export',
     'doctor': 'report what is installed and what is missing',
 }
 DESCRIPTIONS = {  # where the summary is too short

@@ -1,4 +1,4 @@
-"""The packages of the extra ``export``, which only exported files need."""
+"""Packages that not everyone needs, and exported files in one of them."""
 
 from importlib import import_module
 from pathlib import Path
@@ -8,8 +8,8 @@ from ..errors import InputError
 from .runtime import OnnxDetector
 
 
-def package(name: str) -> Any:
-    """A package of the extra ``export``.
+def package(name: str, extra: str = 'export') -> Any:
+    """A package of an extra of this one.
 
     Raises:
         InputError: If it is not installed.
@@ -17,7 +17,7 @@ def package(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
-        raise InputError(f'{error.name} is not installed: pip install "mmdet-kpheads[export]"') from error
+        raise InputError(f'{error.name} is not installed: pip install "mmdet-kpheads[{extra}]"') from error
 
 
 def open_onnx(path: Path) -> OnnxDetector:
