@@ -74,7 +74,7 @@ def rows(_: torch.device) -> Iterator[dict[str, Any]]:
             calls |= in_runtimes(path, images)
             sides = dict(zip(calls, timed_in_turn(list(calls.values()), CPU), strict=True))
             for runtime, side in sides.items():
-                row = {'what': f'{name}, {runtime}', 'size': f'1 image of {height} x {width}', 'ours': side}
+                row: dict[str, Any] = {'what': f'{name}, {runtime}', 'size': f'1 image of {height} x {width}', 'ours': side}
                 if runtime != EAGER:
                     eager = sides[EAGER]
                     row |= {
