@@ -73,8 +73,9 @@ def rows(_: torch.device) -> Iterator[dict[str, Any]]:
             calls = {EAGER: in_torch(config, False, images), 'torch.compile': in_torch(config, True, images)}
             calls |= in_runtimes(path, images)
             sides = dict(zip(calls, timed_in_turn(list(calls.values()), CPU), strict=True))
+            size = f'1 image of {height} x {width}'
             for runtime, side in sides.items():
-                row: dict[str, Any] = {'what': f'{name}, {runtime}', 'size': f'1 image of {height} x {width}', 'ours': side}
+                row: dict[str, Any] = {'what': f'{name}, {runtime}', 'size': size, 'ours': side}
                 if runtime != EAGER:
                     eager = sides[EAGER]
                     row |= {

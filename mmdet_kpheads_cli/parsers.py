@@ -233,7 +233,7 @@ def _add_make_digits(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--head', default='centernet', help='the config is demo/<head>_digits.py; default %(default)s')
+    parser.add_argument('--head', default='autoassign', help='the config is demo/<head>_digits.py; default %(default)s')
     parser.add_argument('--folder', help='output folder; default demo_output, with --quick demo_output_quick')
     parser.add_argument(
         '--quick',

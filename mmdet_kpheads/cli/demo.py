@@ -10,6 +10,8 @@ from typing import Any
 import cv2
 import mmengine
 import numpy as np
+import torch
+from mmengine.structures import InstanceData
 
 from mmdet_kpheads_cli.parsers import parse
 
@@ -19,12 +21,15 @@ from ..data.digits import CLASSES, IMAGE_FOLDER, IMAGE_SIZE, write_digits
 from ..data.visualization import draw_detections, draw_objects, montage, side_by_side
 from ..deploy.onnx_packages import package
 from ..errors import InputError
+from ..ops.nms import class_nms
 
 DATA = Path('data/digits')  # as in the demo configs
 NUM_TRAIN, NUM_VAL = 7500, 300
 QUICK_TRAIN, QUICK_VAL = 64, 24  # images with --quick
 NUM_DRAWN, MONTAGE_COLUMNS = 24, 3
-SCORE_THRESHOLD = 0.3
+SCORE_THRESHOLDS = {'autoassign': 0.6}  # of what is drawn: its scores are higher than those of the other heads
+OTHER_THRESHOLD = 0.3
+ONE_OBJECT_IOU = 0.5  # of two boxes that overlap by more, of any class, the better one is drawn
 NUM_VERIFIED = 8  # images on which the exported file is compared with torch
 PACKAGES = ('sklearn', 'onnx', 'onnxruntime')
 
@@ -46,13 +51,14 @@ def call_subcommand(name: str, folder: Path, *arguments: str) -> None:
         raise InputError(f'mmdet-kpheads {name} stopped with exit code {result.returncode}')
 
 
-def draw_predictions(predictions: list[dict], folder: Path, data: Path) -> Path:
+def draw_predictions(predictions: list[dict], folder: Path, data: Path, threshold: float) -> Path:
     """Draw ground truth (left) and predictions (right) of the first images, one file per image, and a montage.
 
     Args:
         predictions: What ``mmdet-kpheads test --out`` wrote.
         folder: Output folder.
         data: Folder of the dataset.
+        threshold: Lowest score that is drawn.
 
     Returns:
         Path of the montage.
@@ -62,13 +68,13 @@ def draw_predictions(predictions: list[dict], folder: Path, data: Path) -> Path:
     by_name = {Path(item['img_path']).name: item['pred_instances'] for item in predictions}
     pairs = []
     for image in ground_truth.images[:NUM_DRAWN]:
-        found = by_name[image.path.name]
-        boxes, scores, labels = (found[key].numpy() for key in ('bboxes', 'scores', 'labels'))
-        kept = scores >= SCORE_THRESHOLD
+        found = InstanceData(**by_name[image.path.name])
+        found = found[found.scores >= threshold]
+        found = found[class_nms(found.bboxes, found.scores, torch.zeros_like(found.labels), ONE_OBJECT_IOU)].numpy()
         pixels: Any = cv2.imread(str(image.path))
         truth = np.array([CLASSES.index(name) for name in image.names])
         left = draw_objects(pixels, np.array(image.boxes), truth, image.names)
-        right = draw_detections(pixels, boxes[kept], scores[kept], labels[kept], CLASSES)
+        right = draw_detections(pixels, found.bboxes, found.scores, found.labels, CLASSES)
         pairs.append(side_by_side(left, right))
         cv2.imwrite(str(folder / f'{image.path.stem}.png'), pairs[-1])
     path = folder / 'montage.png'
@@ -103,11 +109,13 @@ def main(argv: list[str] | None = None) -> None:
     checkpoint = (folder / work_dir / 'last_checkpoint').read_text().strip()
     test_dir, found = f'{work_dir}_test', 'predictions.pkl'
     call_subcommand('test', folder, config, checkpoint, '--work-dir', test_dir, '--out', found, '--fast')
-    drawn = draw_predictions(mmengine.load(folder / found), folder / 'visualizations' / args.head, folder / DATA)
+    threshold = SCORE_THRESHOLDS.get(args.head, OTHER_THRESHOLD)
+    pictures = folder / 'visualizations' / args.head
+    drawn = draw_predictions(mmengine.load(folder / found), pictures, folder / DATA, threshold)
     made = {
         'checkpoint': folder / checkpoint,
         'ground truth and predictions': drawn,
-        'pictures, CSV and JSON of predict': predict_images(folder, config, checkpoint, args.head),
+        'pictures, CSV and JSON of predict': predict_images(folder, config, checkpoint, args.head, threshold),
         'ONNX file, equal to torch': export_model(folder, config, checkpoint, args.head),
     }
     metrics = read_metrics(folder / test_dir)
@@ -119,10 +127,10 @@ def main(argv: list[str] | None = None) -> None:
         print(f'{what}: {path}')
 
 
-def predict_images(folder: Path, config: str, checkpoint: str, head: str) -> Path:
+def predict_images(folder: Path, config: str, checkpoint: str, head: str, threshold: float) -> Path:
     """Predict the validation images as images of one's own; returns the folder of the results."""
     images, out = DATA / IMAGE_FOLDER / 'val_*.jpg', f'predictions/{head}'
-    call_subcommand('predict', folder, config, checkpoint, str(images), '--out', out)
+    call_subcommand('predict', folder, config, checkpoint, str(images), '--out', out, '--score-thr', str(threshold))
     return folder / out
 
 

@@ -225,7 +225,7 @@ def test_testing_writes_figures_and_predictions():
     assert 'coco/bbox_mAP_50' in figures('tested')
     found = mmengine.load('found.pkl')
     assert len(found) == 4 and found[0]['pred_instances']['bboxes'].shape[1] == 4
-    path = demo.draw_predictions(found, Path('drawn'), Path('data/digits'))
+    path = demo.draw_predictions(found, Path('drawn'), Path('data/digits'), 0.3)
     assert cv2.imread(str(path)) is not None and len(list(Path('drawn').glob('val_*.png'))) == 4
     assert demo.read_metrics(Path('tested')) == figures('tested')
 
