@@ -21,7 +21,7 @@ from mmdet_kpheads.deploy.runtime import METADATA_KEY
 from mmdet_kpheads.deploy.verification import difference, predict
 from mmdet_kpheads.errors import InputError
 from mmdet_kpheads_cli.subcommands import main
-from tests.deploy.conftest import config_of
+from tests.deploy.conftest import HEADS, config_of
 from tests.training import small_detector
 
 WITH_DEFORM_CONV = (1, 25)  # first ONNX Runtime that has it on a CPU; Python 3.10 has older ones
@@ -74,9 +74,8 @@ def test_without_nms_the_outputs_are_all_candidates(exported):
     assert detector.metadata['nms'] == 'none' and detector.metadata['test_cfg']['nms']['type'] == 'soft_nms'
 
 
-@pytest.mark.parametrize(
-    'head', ['centernet', *(pytest.param(head, marks=pytest.mark.slow) for head in ('autoassign', 'cornernet'))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize('head', HEADS)
 def test_pt2_equals_torch(head, checkpoints, tmp_path, mmdet_scope):
     out = tmp_path / 'model.pt2'
     assert main(['export', *arguments_of(head, checkpoints, out), '--cfg-options', 'model.test_cfg.max_per_img=3']) == 0

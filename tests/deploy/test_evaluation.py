@@ -75,7 +75,7 @@ def both(config, checkpoint, file, options):
     return figures('torch'), figures('onnx')
 
 
-@pytest.mark.parametrize('head', HEADS)
+@pytest.mark.parametrize('head', [*HEADS[:2], pytest.param(HEADS[2], marks=pytest.mark.slow)])
 def test_coco_metrics_are_those_of_the_checkpoint(head, exported, checkpoints, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     checkpoint = checkpoints / f'{head}.pth'
