@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from mmdet.models import DetDataPreprocessor
 from mmdet.structures import DetDataSample
 from mmengine.model import BaseModel
 from mmengine.structures import InstanceData
@@ -25,7 +26,7 @@ class OnnxModel(BaseModel):
     """
 
     def __init__(self, path: str) -> None:
-        super().__init__()
+        super().__init__(DetDataPreprocessor())  # ground truth as tensors, as metrics and visualizations take it
         self.detector = OnnxDetector(path)
 
     def forward(self, inputs: Any, data_samples: list[DetDataSample], mode: str) -> list[DetDataSample]:

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import cv2
 import numpy as np
 import pytest
+from mmengine import load
 
 from mmdet_kpheads.data.annotations import AnnotatedImage
 from mmdet_kpheads.data.coco_writer import coco_dict
@@ -90,9 +91,12 @@ def test_voc_metrics_are_those_of_the_checkpoint(exported, checkpoints, tmp_path
     monkeypatch.chdir(tmp_path)
     checkpoint = checkpoints / 'centernet.pth'
     write_ground_truth('centernet', checkpoint, tmp_path)
-    in_torch, in_onnx = both('voc.py', checkpoint, exported('centernet', '--dynamic'), [])
+    file, options = exported('centernet', '--dynamic'), ['--show-dir', 'shown', '--out', 'found.pkl']
+    in_torch, in_onnx = both('voc.py', checkpoint, file, options)
     assert 0.1 < in_torch['pascal_voc/mAP'] < 0.95
     assert in_onnx == pytest.approx(in_torch, abs=1e-3)
+    assert len(load('found.pkl')) == len(SIZES)
+    assert all(list(Path(work_dir).rglob('shown/*.jpg')) for work_dir in ('torch', 'onnx'))
 
 
 @pytest.mark.parametrize(
