@@ -1,7 +1,7 @@
 # The two commands: `make demo` and `make test`. Everything is installed into .venv by the first call.
 PYTHON ?= python3
 TORCH ?= 2.13.0
-HEAD ?= centernet
+HEAD ?= autoassign
 
 VENV := .venv
 BIN := $(VENV)/bin

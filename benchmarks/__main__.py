@@ -15,7 +15,7 @@ from .contract import save, table
 
 # whole jobs first
 SUITE = ('startup', 'evaluation', 'steps', 'heads', 'growth', 'parts', 'kernels', 'data', 'compiled')
-ALONE = ('jobs',)  # takes as long as the suite
+ALONE = ('jobs', 'deploy')  # as long as the suite; needs the extra export
 
 
 def main() -> None:

@@ -25,7 +25,10 @@ from mmdet_kpheads.structures import ground_truth
 HERE = Path(__file__).parent
 RESULTS = HERE / 'results'
 SCHEMA = json.loads((HERE / 'schema.json').read_text())
-PACKAGES = ('torch', 'numpy', 'onedl-mmengine', 'onedl-mmcv', 'onedl-mmdetection', 'mmengine', 'mmcv-lite', 'mmdet')
+PACKAGES = (
+    *('torch', 'numpy', 'onedl-mmengine', 'onedl-mmcv', 'onedl-mmdetection', 'mmengine', 'mmcv-lite', 'mmdet'),
+    *('onnxruntime', 'openvino'),
+)
 ROUNDS, CALLS_A_ROUND, LEAST_CALLS = 3, 4, 2
 WARM_UP_BELOW_MS = 1000.0  # a longer call has one warm-up, in its first round
 SECONDS_A_SIDE = 4.0  # a slow call is repeated less often, so that the CPU part stays within a quarter of an hour

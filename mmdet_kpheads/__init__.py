@@ -25,7 +25,7 @@ else:  # these import mmdet.models, which needs prepare() first
     from .backbones import DLA
     from .compat import register
     from .compat.config_bases import find_config
-    from .detectors import FlipAverage, FlipJoin
+    from .detectors import FlipAverage, FlipJoin, OnnxModel
     from .heads import AutoAssignHead, CenterNetHead, CenterPrior, CornerNetHead
     from .inference import load_model
     from .losses import (
@@ -52,6 +52,7 @@ __all__ = [
     'FlipJoin',
     'GIoULoss',
     'GaussianFocalLoss',
+    'OnnxModel',
     'TripletHardLoss',
     'TripletSemiHardLoss',
     '__version__',

@@ -16,7 +16,7 @@ SUMMARIES = {
     'convert': 'convert a checkpoint of mmdet or of an original repository',
     'show-assignment': 'draw what AutoAssign has learned',
     'make-digits': 'write a small dataset of handwritten digits',
-    'demo': 'write the digits, train, test and draw',
+    'demo': 'write the digits, train, test, draw, predict and export',
     'doctor': 'report what is installed and what is missing',
 }
 DESCRIPTIONS = {  # where the summary is too short
@@ -154,7 +154,8 @@ def _with_explicit_amp(argv: list[str]) -> list[str]:
 
 def _add_test(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help=CONFIG_HELP)
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint file')
+    parser.add_argument('--onnx', metavar='FILE', help='test this exported file instead of a checkpoint')
     add_common_arguments(parser)
     parser.add_argument('--out', help='save the predictions to this .pkl file')
     parser.add_argument('--show', action='store_true', help='show predictions in a window')
@@ -267,7 +268,7 @@ def _add_make_digits(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--head', default='centernet', help='the config is demo/<head>_digits.py; default %(default)s')
+    parser.add_argument('--head', default='autoassign', help='the config is demo/<head>_digits.py; default %(default)s')
     parser.add_argument('--folder', help='output folder; default demo_output, with --quick demo_output_quick')
     parser.add_argument(
         '--quick',

@@ -13,7 +13,7 @@ FOLDER = configs_root().parent / 'benchmarks'
 if not FOLDER.is_dir():
     pytest.skip('benchmarks are in the repository, not in the wheel', allow_module_level=True)
 
-from benchmarks import contract, goals, gpu, growth, heads, scenes  # noqa: E402
+from benchmarks import contract, deploy, goals, gpu, growth, heads, scenes  # noqa: E402
 
 CPU = torch.device('cpu')
 RESULTS = sorted(FOLDER.glob('results/*.json'))
@@ -64,6 +64,13 @@ def test_tables_of_the_docs_are_the_stored_results(name):
 def test_table_of_the_metrics():
     header, *rows = contract.cells(rows_of('evaluation'))
     require_table('speed.md', 'evaluation', header, rows)
+
+
+@pytest.mark.skipif(
+    not (FOLDER / 'results/deploy_cpu.json').exists(), reason='not measured yet: python -m benchmarks --only deploy'
+)
+def test_table_of_exported_files():
+    require_table('export.md', 'deploy', deploy.COLUMNS, deploy.table(rows_of('deploy')))
 
 
 def test_a_call_that_takes_a_minute_is_measured_once():

@@ -1,4 +1,4 @@
-# AutoAssign on handwritten digits: the demo, `make demo HEAD=autoassign`.
+# AutoAssign on handwritten digits: the demo, `make demo`.
 #
 #   python tools/make_digits.py data/digits
 #   python tools/train.py demo/autoassign_digits.py

@@ -1,36 +1,37 @@
-"""Everything from data to visualizations: write digits, train, test, draw."""
+"""Everything from data to a file to deploy: write digits, train, test, draw, predict, export."""
 
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import mmengine
 import numpy as np
+import torch
+from mmengine.structures import InstanceData
 
 from mmdet_kpheads_cli.parsers import parse
 
 from ..compat.config_bases import PACKAGE_ROOT, configs_root
 from ..data.annotations import read_coco
-from ..data.digits import CLASSES, IMAGE_FOLDER, write_digits
-from ..data.visualization import (
-    GROUND_TRUTH_COLOR,
-    PREDICTION_COLOR,
-    draw_boxes,
-    drawing_order,
-    montage,
-    read_enlarged,
-    side_by_side,
-)
+from ..data.digits import CLASSES, IMAGE_FOLDER, IMAGE_SIZE, write_digits
+from ..data.visualization import draw_detections, draw_objects, montage, side_by_side
+from ..deploy.onnx_packages import package
 from ..errors import InputError
+from ..ops.nms import class_nms
 
 DATA = Path('data/digits')  # as in the demo configs
 NUM_TRAIN, NUM_VAL = 7500, 300
 QUICK_TRAIN, QUICK_VAL = 64, 24  # images with --quick
 NUM_DRAWN, MONTAGE_COLUMNS = 24, 3
-SCORE_THRESHOLD = 0.3
+SCORE_THRESHOLDS = {'autoassign': 0.6}  # of what is drawn: its scores are higher than those of the other heads
+OTHER_THRESHOLD = 0.3
+ONE_OBJECT_IOU = 0.5  # of two boxes that overlap by more, of any class, the better one is drawn
+NUM_VERIFIED = 8  # images on which the exported file is compared with torch
+PACKAGES = ('sklearn', 'onnx', 'onnxruntime')
 
 
 def call_subcommand(name: str, folder: Path, *arguments: str) -> None:
@@ -50,13 +51,14 @@ def call_subcommand(name: str, folder: Path, *arguments: str) -> None:
         raise InputError(f'mmdet-kpheads {name} stopped with exit code {result.returncode}')
 
 
-def draw_predictions(predictions: list[dict], folder: Path, data: Path) -> Path:
+def draw_predictions(predictions: list[dict], folder: Path, data: Path, threshold: float) -> Path:
     """Draw ground truth (left) and predictions (right) of the first images, one file per image, and a montage.
 
     Args:
         predictions: What ``mmdet-kpheads test --out`` wrote.
         folder: Output folder.
         data: Folder of the dataset.
+        threshold: Lowest score that is drawn.
 
     Returns:
         Path of the montage.
@@ -66,14 +68,13 @@ def draw_predictions(predictions: list[dict], folder: Path, data: Path) -> Path:
     by_name = {Path(item['img_path']).name: item['pred_instances'] for item in predictions}
     pairs = []
     for image in ground_truth.images[:NUM_DRAWN]:
-        found = by_name[image.path.name]
-        boxes, scores, labels = (found[key].numpy() for key in ('bboxes', 'scores', 'labels'))
-        order = drawing_order(boxes, scores, labels)
-        order = order[scores[order] >= SCORE_THRESHOLD]
-        captions = [f'{CLASSES[labels[index]]} {scores[index]:.2f}' for index in order]
-        pixels, factor = read_enlarged(image.path)
-        left = draw_boxes(pixels, np.array(image.boxes) * factor, image.names, GROUND_TRUTH_COLOR)
-        right = draw_boxes(pixels, boxes[order] * factor, captions, PREDICTION_COLOR)
+        found = InstanceData(**by_name[image.path.name])
+        found = found[found.scores >= threshold]
+        found = found[class_nms(found.bboxes, found.scores, torch.zeros_like(found.labels), ONE_OBJECT_IOU)].numpy()
+        pixels: Any = cv2.imread(str(image.path))
+        truth = np.array([CLASSES.index(name) for name in image.names])
+        left = draw_objects(pixels, np.array(image.boxes), truth, image.names)
+        right = draw_detections(pixels, found.bboxes, found.scores, found.labels, CLASSES)
         pairs.append(side_by_side(left, right))
         cv2.imwrite(str(folder / f'{image.path.stem}.png'), pairs[-1])
     path = folder / 'montage.png'
@@ -88,12 +89,14 @@ def read_metrics(work_dir: Path) -> dict[str, float]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run the demo. The last lines are the AP and the path of the visualizations.
+    """Run the demo. The last lines are the AP, what was made and where it is.
 
     Raises:
-        InputError: If training or testing fails.
+        InputError: If a package is missing, or a step fails.
     """
     args = parse('demo', argv)
+    for name in PACKAGES:
+        package(name, 'demo')
     num_train, num_val = (QUICK_TRAIN, QUICK_VAL) if args.quick else (NUM_TRAIN, NUM_VAL)
     start = time.monotonic()
     folder = Path(args.folder or ('demo_output_quick' if args.quick else 'demo_output')).resolve()
@@ -104,12 +107,37 @@ def main(argv: list[str] | None = None) -> None:
     short = ['--cfg-options', 'train_cfg.max_epochs=1'] if args.quick else []
     call_subcommand('train', folder, config, '--work-dir', work_dir, '--fast', *short)
     checkpoint = (folder / work_dir / 'last_checkpoint').read_text().strip()
-    test_dir, out = f'{work_dir}_test', 'predictions.pkl'
-    call_subcommand('test', folder, config, checkpoint, '--work-dir', test_dir, '--out', out, '--fast')
-    drawn = draw_predictions(mmengine.load(folder / out), folder / 'visualizations' / args.head, folder / DATA)
+    test_dir, found = f'{work_dir}_test', 'predictions.pkl'
+    call_subcommand('test', folder, config, checkpoint, '--work-dir', test_dir, '--out', found, '--fast')
+    threshold = SCORE_THRESHOLDS.get(args.head, OTHER_THRESHOLD)
+    pictures = folder / 'visualizations' / args.head
+    drawn = draw_predictions(mmengine.load(folder / found), pictures, folder / DATA, threshold)
+    made = {
+        'checkpoint': folder / checkpoint,
+        'ground truth and predictions': drawn,
+        'pictures, CSV and JSON of predict': predict_images(folder, config, checkpoint, args.head, threshold),
+        'ONNX file, equal to torch': export_model(folder, config, checkpoint, args.head),
+    }
     metrics = read_metrics(folder / test_dir)
     ap50, ap = (metrics.get(f'coco/{name}', 0.0) for name in ('bbox_mAP_50', 'bbox_mAP'))  # absent without a detection
 
-    print(f'\ndata, training, test and visualizations took {time.monotonic() - start:.0f} s')
+    print(f'\ndata, training, test, predictions and export took {time.monotonic() - start:.0f} s')
     print(f'COCO AP50 {ap50:.3f}, AP {ap:.3f} on {num_val} validation images')
-    print(f'ground truth (left) and predictions (right): {drawn}; single images are in the same folder')
+    for what, path in made.items():
+        print(f'{what}: {path}')
+
+
+def predict_images(folder: Path, config: str, checkpoint: str, head: str, threshold: float) -> Path:
+    """Predict the validation images as images of one's own; returns the folder of the results."""
+    images, out = DATA / IMAGE_FOLDER / 'val_*.jpg', f'predictions/{head}'
+    call_subcommand('predict', folder, config, checkpoint, str(images), '--out', out, '--score-thr', str(threshold))
+    return folder / out
+
+
+def export_model(folder: Path, config: str, checkpoint: str, head: str) -> Path:
+    """Export to ONNX and compare the file with torch; returns its path."""
+    out = f'{head}_digits.onnx'
+    images = [str(DATA / IMAGE_FOLDER / f'val_{index:05d}.jpg') for index in range(NUM_VERIFIED)]
+    size = [str(IMAGE_SIZE)] * 2
+    call_subcommand('export', folder, config, checkpoint, '--out', out, '--size', *size, '--verify', *images)
+    return folder / out

@@ -3,49 +3,30 @@
 import argparse
 from typing import Any
 
-from mmdet.registry import MODELS
 from mmengine.config import Config, ConfigDict
-from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import init_default_scope
-from mmengine.runner import CheckpointLoader
 
 from mmdet_kpheads_cli.parsers import parse
 
-from ..data.dataset_sources import dataset_sources
-from ..deploy import OnnxDetector
 from ..deploy.files import Export, require_format, write
 from ..deploy.graph import DetectorGraph, require_head
 from ..deploy.input_rule import input_rule
+from ..deploy.onnx_packages import open_onnx
 from ..deploy.verification import verify
 from ..errors import InputError, listed
+from ..inference import load_model
 from . import arguments
-from .convert_checkpoint import check_fit
 from .test import inner_dataset
 
 
-def build(cfg: Config, checkpoint: Any, backend: str) -> Any:
-    """The detector of a config with the weights of a checkpoint, in evaluation mode, its head with that backend.
+def build(cfg: Config, checkpoint: str, backend: str) -> Any:
+    """The detector of a config with the weights of a checkpoint, on the CPU, its head with that backend.
 
     Raises:
-        InputError: If the weights do not fit, or there is no head of this package.
+        InputError: As ``load_model``, or if there is no head of this package.
     """
-    model_cfg = cfg.copy().model
-    require_head(model_cfg)
-    model_cfg.bbox_head.backend = backend
-    model_cfg.backbone.init_cfg = None  # every weight comes from the checkpoint: no download
-    model = MODELS.build(model_cfg)
-    weights = checkpoint.get('state_dict', checkpoint)
-    check_fit(model, weights, cfg.filename)
-    model.load_state_dict(weights, strict=False)
-    return revert_sync_batchnorm(model).eval()
-
-
-def class_names(cfg: Config, checkpoint: Any, num_classes: int) -> list[str]:
-    """Names of the classes: those of the checkpoint, else of the config's test dataset, else their numbers."""
-    stored = checkpoint.get('meta', {}).get('dataset_meta') or {}
-    sources = dataset_sources(cfg.test_dataloader.dataset)
-    names = stored.get('classes') or next((source.classes for source in sources), ())
-    return list(names) if len(names) == num_classes else [str(label) for label in range(num_classes)]
+    require_head(cfg.model)
+    cfg.model.bbox_head.backend = backend
+    return load_model(cfg, checkpoint, 'cpu')
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -61,17 +42,15 @@ def main(argv: list[str] | None = None) -> int:
         raise InputError(f'--verify compares ONNX files, but --out is {args.out}')
     cfg = arguments.read_config(args)
     arguments.require_checkpoint(args.checkpoint)
-    init_default_scope(cfg.get('default_scope', 'mmdet'))
-    checkpoint = CheckpointLoader.load_checkpoint(args.checkpoint, map_location='cpu')
     test_cfg = cfg.model.setdefault('test_cfg', ConfigDict())
     as_given = test_cfg.to_dict()
     if args.nms == 'none':
         test_cfg.update(nms=None, max_per_img=0)
-    model = build(cfg, checkpoint, 'export')
+    model = build(cfg, args.checkpoint, 'export')
     pipeline = inner_dataset(cfg.test_dataloader.dataset).pipeline
     metadata = {
         'head': type(model.bbox_head).__name__,
-        'classes': class_names(cfg, checkpoint, model.bbox_head.num_classes),
+        'classes': model.dataset_meta['classes'],
         **input_rule(pipeline, model.data_preprocessor, args.size, args.dynamic and is_onnx),
         'nms': args.nms,
         'test_cfg': as_given,
@@ -80,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     size = ' x '.join(map(str, metadata['size']))
     limit = 'at most ' if metadata['dynamic'] else ''
     print(f'{args.out}: {args.out.stat().st_size / 1e6:.1f} MB, input {limit}{size}, {listed(metadata["classes"], 4)}')
-    return report(args, build(cfg, checkpoint, 'auto')) if args.verify else 0
+    return report(args, build(cfg, args.checkpoint, 'auto')) if args.verify else 0
 
 
 def report(args: argparse.Namespace, model: Any) -> int:
@@ -90,8 +69,8 @@ def report(args: argparse.Namespace, model: Any) -> int:
         InputError: If an image cannot be read, or ONNX Runtime is missing or refuses the file.
     """
     try:
-        differences = verify(OnnxDetector(args.out), model, args.verify)
-    except (ValueError, ImportError) as error:
+        differences = verify(open_onnx(args.out), model, args.verify)
+    except ValueError as error:
         raise InputError(f'--verify: {error}') from error
     for image, found in zip(args.verify, differences, strict=True):
         print(f'{image}: {found}')

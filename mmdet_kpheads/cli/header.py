@@ -82,7 +82,8 @@ def print_run(runner: Runner) -> None:
     if not is_main_process():
         return
     processes = f', {runner.world_size} processes' if runner.world_size > 1 else ''
-    start = runner._load_from or pretrained_backbone(runner.cfg) or 'random weights'
+    exported = runner.cfg.model.get('path')  # of test --onnx
+    start = runner._load_from or exported or pretrained_backbone(runner.cfg) or 'random weights'
     print(f'start: {start}')
     print(f'device: {device_line()}{processes}')
     print(f'ops: {ops_line()}')

@@ -1,6 +1,8 @@
 """Test a detector, with the arguments of mmdet's tools/test.py."""
 
+import argparse
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,16 +19,19 @@ from mmdet_kpheads_cli.parsers import parse
 
 from .. import compat
 from ..data.check import require_readable
+from ..data.dataset_sources import dataset_sources
+from ..deploy.onnx_packages import open_onnx
 from ..detectors.flip_tta import FlipTTA
-from ..errors import InputError
+from ..errors import InputError, listed
 from . import arguments
 from .failures import config_errors
 from .header import print_plan, print_run
 from .showing import draw, print_pictures, show_progress
-from .speed import speed_up_test
+from .speed import speed_up_test, use_fast_metric
 
 TTA_META_KEYS = ('ori_shape', 'img_shape', 'scale_factor', 'border', 'flip', 'flip_direction')
 TTA_CFG = {'nms': {'type': 'nms', 'iou_threshold': 0.5}, 'max_per_img': 100}
+NOT_WITH_ONNX = ('checkpoint', 'tta', 'launcher')
 TTA_MODEL = {'type': 'DetTTAModel', 'tta_cfg': TTA_CFG}
 
 
@@ -65,6 +70,35 @@ def use_tta(cfg: Config) -> None:
     dataset.pipeline = cfg.tta_pipeline
 
 
+def use_onnx(cfg: Config, path: str) -> None:
+    """Test an exported file instead of the model, image by image.
+
+    Raises:
+        InputError: If the file cannot be run, or has another number of classes than the test set.
+    """
+    classes = open_onnx(Path(path)).classes
+    for source in dataset_sources(cfg.test_dataloader.dataset):
+        if len(source.classes) != len(classes):
+            raise InputError(
+                f'{path} has {len(classes)} classes {listed(classes)}, but the test set of {cfg.filename} has '
+                f'{len(source.classes)} {listed(source.classes)}: take the config that it was exported with'
+            )
+        if source.classes != tuple(classes):
+            print(f'note: {path} names its classes {listed(classes)}, the test set {listed(source.classes)}')
+    cfg.model = ConfigDict(type='mmdet_kpheads.OnnxModel', path=path)
+    cfg.load_from, cfg.resume = None, False
+    cfg.test_dataloader.batch_size = 1  # the log counts images
+
+
+def require_one_detector(args: argparse.Namespace) -> None:
+    """Raise ``InputError`` unless the arguments name a checkpoint, or a file and nothing that a file cannot do."""
+    if not (args.checkpoint or args.onnx):
+        raise InputError('test needs a checkpoint, or an exported file with --onnx')
+    given = [name for name, value in vars(args).items() if name in NOT_WITH_ONNX and value not in (None, False, 'none')]
+    if args.onnx and given:
+        raise InputError(f'--onnx tests the file alone, in one process: leave out {" and ".join(given)}')
+
+
 def main(argv: list[str] | None = None) -> None:
     """Test.
 
@@ -74,23 +108,19 @@ def main(argv: list[str] | None = None) -> None:
     args = parse('test', argv)
     if args.out and not args.out.endswith(('.pkl', '.pickle')):
         raise InputError(f'--out must end in .pkl or .pickle, but is {args.out}')
+    require_one_detector(args)
     cfg = arguments.load_config(args)
     arguments.require_keys(cfg, 'model', 'test_dataloader', 'test_cfg', 'test_evaluator')
-    arguments.require_checkpoint(args.checkpoint)
-    dataset = cfg.test_dataloader.dataset
-    print_plan(cfg, {} if format_only(cfg.test_evaluator) else {'test': require_readable(dataset)})
+    if args.checkpoint:
+        arguments.require_checkpoint(args.checkpoint)
+    files = {} if format_only(cfg.test_evaluator) else {'test': require_readable(cfg.test_dataloader.dataset)}
     cfg.load_from = args.checkpoint
-    if args.show or args.show_dir:
-        draw(cfg, test_out_dir=args.show_dir, show=args.show, wait_time=args.wait_time)
-    if args.tta:
-        use_tta(cfg)
-    if args.fast:
-        print(f'speed: {speed_up_test(cfg, torch.device(get_device()).type)}')
-    setup_cache_size_limit_of_dynamo()
-    compat.register(init_default_scope=False)  # faster than by the runner, with all that they import
-    with config_errors(cfg):
-        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    arguments.require_fitting(runner.model, args.checkpoint)
+    if args.onnx:
+        use_onnx(cfg, args.onnx)
+    print_plan(cfg, files)
+    runner = build_runner(cfg, args)
+    if args.checkpoint:
+        arguments.require_fitting(runner.model, args.checkpoint)
     if args.out:
         runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
     show_progress(runner)
@@ -98,3 +128,19 @@ def main(argv: list[str] | None = None) -> None:
     runner.test()
     if is_main_process():
         print_pictures(runner)
+
+
+def build_runner(cfg: Config, args: argparse.Namespace) -> Runner:
+    """The runner of a config, with what the arguments change in how it tests."""
+    if args.show or args.show_dir:
+        draw(cfg, test_out_dir=args.show_dir, show=args.show, wait_time=args.wait_time)
+    if args.tta:
+        use_tta(cfg)
+    if args.fast:
+        chosen = use_fast_metric(cfg) if args.onnx else [speed_up_test(cfg, torch.device(get_device()).type)]
+        print(f'speed: {", ".join(chosen)}')
+    setup_cache_size_limit_of_dynamo()
+    compat.register(init_default_scope=False)  # faster than by the runner, with all that they import
+    with config_errors(cfg):
+        runner: Runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    return runner

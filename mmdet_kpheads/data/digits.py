@@ -20,6 +20,7 @@ from .coco_writer import coco_dict
 CLASSES = ('zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine')
 VOC_FOLDER = 'VOC2007'
 IMAGE_FOLDER = f'{VOC_FOLDER}/JPEGImages'
+IMAGE_SIZE = 128  # side in pixels, unless another is asked for
 TRAIN_FRACTION = 0.75  # of the digits, and of the width of each photo
 HEIGHTS_PX = (28, 60)  # of a drawn digit, before it is cropped to its ink
 OPACITY = (0.75, 1.0)
@@ -165,7 +166,7 @@ def write_digits(
     num_train: int,
     num_val: int,
     objects: int | None = None,
-    size: int = 128,
+    size: int = IMAGE_SIZE,
     seed: int = 0,
 ) -> None:
     """Write the dataset in COCO format (``annotations/*.json``) and in VOC2007 layout, with shared images.

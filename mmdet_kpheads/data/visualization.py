@@ -16,7 +16,6 @@ from .annotations import MAX_IMAGE_BYTES, read_bytes
 from .image_files import decode
 
 GROUND_TRUTH_COLOR = (80, 220, 80)
-PREDICTION_COLOR = (60, 140, 255)
 GAP_PX = 4
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 FONT_SCALE = 0.45
@@ -82,15 +81,21 @@ def draw_detections(
         classes: Names.
     """
     order = drawing_order(boxes, scores, labels)
+    captions = [f'{classes[labels[index]]} {scores[index]:.2f}' for index in order]
+    return draw_objects(image, boxes[order], labels[order], captions)
+
+
+def draw_objects(image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, captions: Sequence[str]) -> np.ndarray:
+    """Draw boxes (N, 4) in the colors of their classes (N,) into a copy of an image, enlarged if it is small."""
     canvas, factor = enlarge(image)
     canvas = canvas.copy()
     side_px = min(canvas.shape[:2])
     line_px, scale = 1 + side_px // PX_PER_LINE_PX, max(FONT_SCALE, side_px / PX_PER_FONT_SCALE)
-    drawn = [(corners(boxes[index] * factor, canvas), int(labels[index]), scores[index]) for index in order]
-    for (x1, y1, x2, y2), label, _ in drawn:
-        cv2.rectangle(canvas, (x1, y1), (x2, y2), class_color(label), line_px, cv2.LINE_AA)
-    for (x1, y1, *_), label, score in drawn:
-        draw_caption(canvas, x1, y1, f'{classes[label]} {score:.2f}', class_color(label), scale)
+    drawn = [(corners(box * factor, canvas), class_color(int(label))) for box, label in zip(boxes, labels, strict=True)]
+    for (x1, y1, x2, y2), color in drawn:
+        cv2.rectangle(canvas, (x1, y1), (x2, y2), color, line_px, cv2.LINE_AA)
+    for ((x1, y1, *_), color), caption in zip(drawn, captions, strict=True):
+        draw_caption(canvas, x1, y1, caption, color, scale)
     return canvas
 
 

@@ -77,7 +77,7 @@ def _pick(
     peaks = find_peaks(maps.heat_logits, options.corner_topk, options.local_maximum_kernel, geometry.valid_cells())
     offsets = gather_cells(maps.offsets, peaks.cells).float()
     corners = geometry.to_px(cells_to_xy(peaks.cells, maps.heat_logits.shape[-1]) + offsets)  # (B, K, 2)
-    corners = clip_boxes(corners.repeat(1, 1, 2), geometry.extent_px)[..., :2]
+    corners = clip_boxes(corners, geometry.extent_px)
     tags = None if maps.tags is None else gather_cells(maps.tags, peaks.cells).float()
     return peaks, corners, tags
 

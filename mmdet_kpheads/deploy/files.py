@@ -1,20 +1,20 @@
 """Write a detector's graph with its metadata: ONNX, or the ``.pt2`` of torch.export."""
 
-import inspect
 import io
 import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..compat.onnx_exporter import BY_TRACING
 from ..errors import InputError
 from .graph import DetectorGraph
+from .onnx_packages import package
 from .runtime import METADATA_KEY
 
 OUTPUTS = ('boxes', 'scores', 'labels')
@@ -63,7 +63,7 @@ def require_format(path: Path) -> None:
 
 def write_onnx(export: Export, images: Tensor, path: Path) -> None:
     """Write ONNX by tracing: the one exporter that torch 2.4 and newer have in common."""
-    onnx = onnx_package()
+    onnx = package('onnx')
     axes = {name: {0: 'batch'} for name in ('images', *OUTPUTS)} if export.dynamic_batch else {}
     if export.metadata['dynamic']:
         axes['images'] |= {2: 'height', 3: 'width'}
@@ -72,7 +72,6 @@ def write_onnx(export: Export, images: Tensor, path: Path) -> None:
     if deforms and opset < DEFORM_CONV_OPSET:
         raise InputError(f'--opset must be {DEFORM_CONV_OPSET} or more for deformable convolutions, but is {opset}')
     to_onnx: Any = torch.onnx.export  # its annotations leave out buffers
-    newer = {'dynamo': False} if 'dynamo' in inspect.signature(to_onnx).parameters else {}
     buffer = io.BytesIO()
     to_onnx(
         export.graph,
@@ -83,25 +82,13 @@ def write_onnx(export: Export, images: Tensor, path: Path) -> None:
         dynamic_axes=axes,
         opset_version=opset,
         custom_opsets={MMCV_DOMAIN: 1} if deforms else None,
-        **newer,
+        **BY_TRACING,
     )
     model = onnx.load_from_string(buffer.getvalue())
     use_onnx_deform_conv(onnx, model)
     onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(export.metadata)})
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
-
-
-def onnx_package() -> Any:
-    """The package ``onnx``.
-
-    Raises:
-        InputError: If it is not installed.
-    """
-    try:
-        return import_module('onnx')
-    except ImportError as error:
-        raise InputError(f'{error.name} is not installed: pip install mmdet-kpheads[export]') from error
 
 
 def use_onnx_deform_conv(onnx: Any, model: Any) -> None:

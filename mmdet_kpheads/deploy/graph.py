@@ -144,12 +144,11 @@ def non_max_suppression(boxes: Tensor, by_class: Tensor, limit: int, iou_thresho
 
 
 @symbolic_helper.parse_args('v', 'v', 'i', 'f')
-def _onnx_operator(g: object, boxes: Any, by_class: Any, limit: int, iou_threshold: float) -> Any:
+def _onnx_operator(graph: torch.Graph, boxes: Any, by_class: Any, limit: int, iou_threshold: float) -> Any:
     """The operator of that name in ONNX, where ``limit`` is for each class."""
-    graph: Any = g  # its annotation is a class, as torch 2.4 wants; Any is none before Python 3.11
+    g: Any = graph  # torch 2.4 wants a class as the annotation
     numbers = [torch.tensor([limit]), torch.tensor([iou_threshold]), torch.tensor([0.0])]
-    constants = [graph.op('Constant', value_t=number) for number in numbers]
-    return graph.op('NonMaxSuppression', boxes, by_class, *constants)
+    return g.op('NonMaxSuppression', boxes, by_class, *(g.op('Constant', value_t=number) for number in numbers))
 
 
 torch.onnx.register_custom_op_symbolic('mmdet_kpheads::non_max_suppression', _onnx_operator, 9)

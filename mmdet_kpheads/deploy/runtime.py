@@ -41,7 +41,7 @@ class OnnxDetector:
         providers: ONNX Runtime's execution providers.
 
     Raises:
-        ValueError: If the file was not written by ``mmdet-kpheads export``.
+        ValueError: If ONNX Runtime cannot run the file, or ``mmdet-kpheads export`` did not write it.
 
     Example:
         >>> detect = OnnxDetector('model.onnx')  # doctest: +SKIP
@@ -52,7 +52,10 @@ class OnnxDetector:
     def __init__(self, path: str | Path, providers: Sequence[str] = ('CPUExecutionProvider',)) -> None:
         import onnxruntime  # only here: the functions below are also used without it
 
-        self.session = onnxruntime.InferenceSession(str(path), providers=list(providers))
+        try:
+            self.session = onnxruntime.InferenceSession(str(path), providers=list(providers))
+        except Exception as error:  # ONNX Runtime's classes have no other base
+            raise ValueError(f'{path} cannot be run: {str(error).splitlines()[0]}') from error
         metadata = self.session.get_modelmeta().custom_metadata_map
         if METADATA_KEY not in metadata:
             raise ValueError(f'{path} has no metadata {METADATA_KEY!r}: write it with mmdet-kpheads export')

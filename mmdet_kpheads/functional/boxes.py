@@ -5,8 +5,9 @@ from torch import Tensor
 
 
 def clip_boxes(boxes: Tensor, extent_px: Tensor) -> Tensor:
-    """Clip boxes (B, N, 4) to one extent per image, (B, 4) as x1, y1, x2, y2."""
-    low, high = extent_px[:, None, :2].repeat(1, 1, 2), extent_px[:, None, 2:].repeat(1, 1, 2)
+    """Clip boxes (B, N, 4), or points (B, N, 2), to one extent per image, (B, 4) as x1, y1, x2, y2."""
+    corners = int(boxes.shape[-1]) // 2
+    low, high = extent_px[:, None, :2].repeat(1, 1, corners), extent_px[:, None, 2:].repeat(1, 1, corners)
     return torch.minimum(torch.maximum(boxes, low), high)
 
 

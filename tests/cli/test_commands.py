@@ -262,7 +262,7 @@ def test_testing_writes_figures_and_predictions():
     assert 'coco/bbox_mAP_50' in figures('tested')
     found = mmengine.load('found.pkl')
     assert len(found) == 4 and found[0]['pred_instances']['bboxes'].shape[1] == 4
-    path = demo.draw_predictions(found, Path('drawn'), Path('data/digits'))
+    path = demo.draw_predictions(found, Path('drawn'), Path('data/digits'), 0.3)
     assert cv2.imread(str(path)) is not None and len(list(Path('drawn').glob('val_*.png'))) == 4
     assert demo.read_metrics(Path('tested')) == figures('tested')
 
@@ -469,6 +469,35 @@ def test_tool_prints_one_line_without_traceback(tmp_path):
 def test_demo_stops_if_a_subcommand_fails(tmp_path):
     with pytest.raises(InputError, match=r'mmdet-kpheads train stopped with exit code 2'):
         demo.call_subcommand('train', tmp_path, 'nowhere.py')
+
+
+def test_demo_ends_with_what_it_made(tmp_path, monkeypatch, capsys):
+    calls = []
+
+    def call(name, folder, *arguments):
+        calls.append([name, *arguments])
+        checkpoint = folder / 'work_dirs/autoassign_digits/last_checkpoint'
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        checkpoint.write_text('last.pth')
+
+    monkeypatch.setattr(demo, 'call_subcommand', call)
+    monkeypatch.setattr(demo, 'write_digits', lambda *_: None)
+    monkeypatch.setattr(demo.mmengine, 'load', lambda path: [])
+    monkeypatch.setattr(demo, 'draw_predictions', lambda found, folder, data, threshold: folder / 'montage.png')
+    monkeypatch.setattr(demo, 'read_metrics', lambda folder: {'coco/bbox_mAP_50': 0.9, 'coco/bbox_mAP': 0.7})
+    demo.main(['--folder', str(tmp_path)])
+    assert [call[0] for call in calls] == ['train', 'test', 'predict', 'export']
+    assert calls[2][-1] == str(demo.SCORE_THRESHOLDS['autoassign'])
+    took, ap, *made = capsys.readouterr().out.splitlines()[-6:]
+    assert 'took 0 s' in took and ap == 'COCO AP50 0.900, AP 0.700 on 300 validation images'
+    names = ['last.pth', 'visualizations/autoassign/montage.png', 'predictions/autoassign', 'autoassign_digits.onnx']
+    assert [line.rpartition(': ')[2] for line in made] == [str(tmp_path / name) for name in names]
+
+
+def test_demo_names_a_missing_package_before_it_trains(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'onnxruntime', None)
+    with pytest.raises(InputError, match=r'onnxruntime is not installed: pip install "mmdet-kpheads\[demo\]"'):
+        demo.main([])
 
 
 @pytest.mark.parametrize('installed', [False, True])

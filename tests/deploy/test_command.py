@@ -12,6 +12,7 @@ from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 
 from mmdet_kpheads.cli import export
+from mmdet_kpheads.compat.environments import release
 from mmdet_kpheads.decoding.options import CenterDecoding, GridDecoding
 from mmdet_kpheads.deploy import OnnxDetector
 from mmdet_kpheads.deploy.files import Export, write
@@ -20,8 +21,10 @@ from mmdet_kpheads.deploy.runtime import METADATA_KEY
 from mmdet_kpheads.deploy.verification import difference, predict
 from mmdet_kpheads.errors import InputError
 from mmdet_kpheads_cli.subcommands import main
-from tests.deploy.conftest import config_of
+from tests.deploy.conftest import HEADS, config_of
 from tests.training import small_detector
+
+WITH_DEFORM_CONV = (1, 25)  # first ONNX Runtime that has it on a CPU; Python 3.10 has older ones
 
 
 def arguments_of(head, checkpoints, out):
@@ -50,13 +53,14 @@ def test_a_static_file_is_verified_and_describes_itself(checkpoints, images, tmp
     assert [value.shape for value in detector.session.get_outputs()] == [[1, 20, 4], [1, 20], [1, 20]]
 
 
-def test_a_difference_is_reported(exported, images, checkpoints, capsys, monkeypatch):
+def test_a_difference_is_reported(exported, images, checkpoints, tmp_path, capsys):
     path = exported('centernet', '--dynamic')
-    state = torch.load(checkpoints / 'centernet.pth')
+    state = torch.load(checkpoints / 'centernet.pth', weights_only=True)
     state['state_dict']['bbox_head.wh_head.2.bias'] += 0.01
+    torch.save(state, tmp_path / 'moved.pth')
     cfg = export.Config.fromfile(config_of('centernet'))
     with DefaultScope.overwrite_default_scope('mmdet'):
-        model = export.build(cfg, state, 'auto')
+        model = export.build(cfg, str(tmp_path / 'moved.pth'), 'auto')
     assert export.report(SimpleNamespace(out=path, verify=images[:1]), model) == 1
     assert '20 boxes, largest differences 2.0e-02 px' in capsys.readouterr().out
     with pytest.raises(InputError, match=r'--verify: none\.jpg is not a readable image'):
@@ -70,9 +74,8 @@ def test_without_nms_the_outputs_are_all_candidates(exported):
     assert detector.metadata['nms'] == 'none' and detector.metadata['test_cfg']['nms']['type'] == 'soft_nms'
 
 
-@pytest.mark.parametrize(
-    'head', ['centernet', *(pytest.param(head, marks=pytest.mark.slow) for head in ('autoassign', 'cornernet'))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize('head', HEADS)
 def test_pt2_equals_torch(head, checkpoints, tmp_path, mmdet_scope):
     out = tmp_path / 'model.pt2'
     assert main(['export', *arguments_of(head, checkpoints, out), '--cfg-options', 'model.test_cfg.max_per_img=3']) == 0
@@ -81,7 +84,7 @@ def test_pt2_equals_torch(head, checkpoints, tmp_path, mmdet_scope):
     images = np.random.default_rng(0).integers(0, 256, (1, 3, 64, 96)).astype(np.float32)
     cfg = export.Config.fromfile(config_of(head))
     cfg.model.test_cfg.max_per_img = 3
-    model = export.build(cfg, torch.load(checkpoints / f'{head}.pth'), 'auto')
+    model = export.build(cfg, str(checkpoints / f'{head}.pth'), 'auto')
     with torch.no_grad():
         found = [rows[0].numpy() for rows in graph(torch.from_numpy(images))]
     seen = difference(predict(model, images, 'rgb')[0], *found)
@@ -91,7 +94,7 @@ def test_pt2_equals_torch(head, checkpoints, tmp_path, mmdet_scope):
 
 @pytest.mark.parametrize('version', [1, 2])
 def test_deformable_convolutions_become_onnx_operators(version, tmp_path):
-    pytest.importorskip('onnxruntime')
+    onnxruntime = pytest.importorskip('onnxruntime')
     model = small_detector('mmdet_kpheads.CenterNetHead', 3, backend='export')
     options = dict(in_channels=32, num_deconv_filters=(16, 8), num_deconv_kernels=(4, 4), use_dcn=True)
     model.neck = MODELS.build(dict(type='mmdet.CTResNetNeck', **options))
@@ -106,6 +109,10 @@ def test_deformable_convolutions_become_onnx_operators(version, tmp_path):
     with pytest.raises(InputError, match='--opset must be 19 or more for deformable convolutions, but is 17'):
         write(Export(graph, dict(size=[64, 64], dynamic=False), opset=17), tmp_path / 'model.onnx')
     write(Export(graph, dict(size=[64, 64], dynamic=False, classes=[])), tmp_path / 'model.onnx')
+    if release(onnxruntime.__version__) < WITH_DEFORM_CONV:
+        with pytest.raises(ValueError, match=r'model\.onnx cannot be run: .*DeformConv'):
+            OnnxDetector(tmp_path / 'model.onnx')
+        return
     images = np.random.default_rng(0).integers(0, 9, (1, 3, 64, 64)).astype(np.float32)
     found = [rows[0] for rows in OnnxDetector(tmp_path / 'model.onnx').run(images)]
     seen = difference(predict(model, images, 'bgr')[0], *found)

@@ -121,7 +121,7 @@ def test_an_image_gives_what_mmdet_gives_for_its_path(exported, checkpoints, tmp
     cv2.imwrite(path, cv2.resize(noise(16, 24), (96, 64)))
     cfg = Config.fromfile(config_of('centernet'))
     with DefaultScope.overwrite_default_scope('mmdet'), torch.no_grad():
-        model = build(cfg, torch.load(checkpoints / 'centernet.pth'), 'auto')
+        model = build(cfg, str(checkpoints / 'centernet.pth'), 'auto')
         load, _, pack = cfg.test_dataloader.dataset.pipeline
         sample = Compose([load, pack])(dict(img_path=path, img_id=0))
         batch = {
@@ -136,7 +136,7 @@ def test_an_image_gives_what_mmdet_gives_for_its_path(exported, checkpoints, tmp
 
 def test_the_file_runs_alone_without_torch(exported, images):
     model = exported('centernet', '--dynamic')
-    blocked = 'sys.modules.update(dict.fromkeys(("torch", "mmdet_kpheads", "mmengine", "mmcv")))'
+    blocked = 'sys.modules.update(dict.fromkeys(("torch", "mmdet_kpheads", "mmdet", "mmengine", "mmcv", "onnx")))'
     script = f'import runpy, sys; {blocked}; runpy.run_path(sys.argv.pop(1), run_name="__main__")'
     command = [sys.executable, '-c', script, runtime.__file__, str(model), images[0]]
     seen = subprocess.run(command, capture_output=True, text=True, check=True)
