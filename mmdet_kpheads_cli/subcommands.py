@@ -8,6 +8,7 @@ import difflib
 import os
 import runpy
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -47,11 +48,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = f'did you mean {near[0]!r}?' if near else f'the subcommands are {", ".join(SUMMARIES)}'
         print(f'error: there is no subcommand {command!r}; {hint}', file=sys.stderr)
         return EXIT_INPUT_ERROR
-    parse(command, rest)  # help and wrong arguments end the process here, before the slow imports
-    return run(command, rest)
+    # help and wrong arguments end the process here, before the slow imports
+    return run(command, rest, parse(command, rest).traceback)
 
 
-def run(command: str, argv: list[str]) -> int:
+def run(command: str, argv: list[str], show_traceback: bool = False) -> int:
     """Import the package, run one subcommand and return its exit code."""
     if 'OMP_WAIT_POLICY' not in os.environ:
         os.environ.setdefault('GOMP_SPINCOUNT', SPIN_COUNT)  # libgomp reads it when torch loads it
@@ -67,21 +68,21 @@ def run(command: str, argv: list[str]) -> int:
     with compat.lazy_imports.deferred():
         module = import_module(f'mmdet_kpheads.cli.{MODULES.get(command, command.replace("-", "_"))}')
     try:
-        code: int | None = module.main(argv)
-    except InputError as error:
+        return module.main(argv) or 0
+    except (InputError, RunStoppedError, OSError, KeyboardInterrupt) as error:
+        if show_traceback:
+            traceback.print_exc()
         print(f'error: {one_line(error)}', file=sys.stderr)
-        return EXIT_INPUT_ERROR
-    except RunStoppedError as error:
-        print(f'error: {error}', file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print('error: stopped by Ctrl-C', file=sys.stderr)
-        return EXIT_INTERRUPTED
-    return code or 0
+        default = EXIT_INTERRUPTED if isinstance(error, KeyboardInterrupt) else EXIT_INPUT_ERROR
+        return getattr(error, 'exit_code', default)
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """The message; an error in a data-loading process arrives as the text of a traceback that ends in it."""
+    if isinstance(error, KeyboardInterrupt):
+        return 'stopped by Ctrl-C'
+    if isinstance(error, OSError) and error.strerror:
+        return f'{error.filename or type(error).__name__}: {error.strerror}'
     return str(error).rpartition(f'{type(error).__module__}.{type(error).__qualname__}: ')[2].strip()
 
 

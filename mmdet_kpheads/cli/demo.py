@@ -25,6 +25,7 @@ from ..data.visualization import (
     side_by_side,
 )
 from ..errors import InputError
+from .arguments import require_folder
 
 DATA = Path('data/digits')  # as in the demo configs
 NUM_TRAIN, NUM_VAL = 7500, 300
@@ -99,13 +100,15 @@ def main(argv: list[str] | None = None) -> None:
     folder = Path(args.folder or ('demo_output_quick' if args.quick else 'demo_output')).resolve()
     config, work_dir = f'demo/{args.head}_digits.py', f'work_dirs/{args.head}_digits'
 
+    require_folder('--folder', folder)
     print(f'writing {num_train} + {num_val} images to {folder / DATA}', flush=True)
     write_digits(folder / DATA, num_train, num_val)
     short = ['--cfg-options', 'train_cfg.max_epochs=1'] if args.quick else []
-    call_subcommand('train', folder, config, '--work-dir', work_dir, '--fast', *short)
+    shown = ['--traceback'] if args.traceback else []
+    call_subcommand('train', folder, config, '--work-dir', work_dir, '--fast', *short, *shown)
     checkpoint = (folder / work_dir / 'last_checkpoint').read_text().strip()
     test_dir, out = f'{work_dir}_test', 'predictions.pkl'
-    call_subcommand('test', folder, config, checkpoint, '--work-dir', test_dir, '--out', out, '--fast')
+    call_subcommand('test', folder, config, checkpoint, '--work-dir', test_dir, '--out', out, '--fast', *shown)
     drawn = draw_predictions(mmengine.load(folder / out), folder / 'visualizations' / args.head, folder / DATA)
     metrics = read_metrics(folder / test_dir)
     ap50, ap = (metrics.get(f'coco/{name}', 0.0) for name in ('bbox_mAP_50', 'bbox_mAP'))  # absent without a detection

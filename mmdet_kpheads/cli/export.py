@@ -18,12 +18,13 @@ from ..deploy.graph import DetectorGraph, require_head
 from ..deploy.input_rule import input_rule
 from ..deploy.verification import verify
 from ..errors import InputError, listed
-from . import arguments
-from .convert_checkpoint import check_fit
+from ..fitting import load_whole
+from . import arguments, config_checks
+from .failures import config_errors
 from .test import inner_dataset
 
 
-def build(cfg: Config, checkpoint: Any, backend: str) -> Any:
+def build(cfg: Config, checkpoint: Any, name: str, backend: str) -> Any:
     """The detector of a config with the weights of a checkpoint, in evaluation mode, its head with that backend.
 
     Raises:
@@ -34,9 +35,7 @@ def build(cfg: Config, checkpoint: Any, backend: str) -> Any:
     model_cfg.bbox_head.backend = backend
     model_cfg.backbone.init_cfg = None  # every weight comes from the checkpoint: no download
     model = MODELS.build(model_cfg)
-    weights = checkpoint.get('state_dict', checkpoint)
-    check_fit(model, weights, cfg.filename)
-    model.load_state_dict(weights, strict=False)
+    load_whole(model, checkpoint, name, cfg.filename)
     return revert_sync_batchnorm(model).eval()
 
 
@@ -56,23 +55,35 @@ def main(argv: list[str] | None = None) -> int:
     """
     args = parse('export', argv)
     require_format(args.out)
-    is_onnx = args.out.suffix == '.onnx'
-    if args.verify and not is_onnx:
+    if args.verify and args.out.suffix != '.onnx':
         raise InputError(f'--verify compares ONNX files, but --out is {args.out}')
     cfg = arguments.read_config(args)
+    config_checks.require_keys(cfg, 'model', 'test_dataloader')
     arguments.require_checkpoint(args.checkpoint)
+    arguments.require_folder('--out', args.out.parent)
     init_default_scope(cfg.get('default_scope', 'mmdet'))
-    checkpoint = CheckpointLoader.load_checkpoint(args.checkpoint, map_location='cpu')
+    with config_errors(cfg):
+        checkpoint = CheckpointLoader.load_checkpoint(args.checkpoint, map_location='cpu')
+        export(cfg, checkpoint, args)
+        return report(args, build(cfg, checkpoint, args.checkpoint, 'auto')) if args.verify else 0
+
+
+def export(cfg: Config, checkpoint: Any, args: argparse.Namespace) -> None:
+    """Build the detector, write the file and print what it is.
+
+    Raises:
+        InputError: As :func:`main`.
+    """
     test_cfg = cfg.model.setdefault('test_cfg', ConfigDict())
     as_given = test_cfg.to_dict()
     if args.nms == 'none':
         test_cfg.update(nms=None, max_per_img=0)
-    model = build(cfg, checkpoint, 'export')
+    model = build(cfg, checkpoint, args.checkpoint, 'export')
     pipeline = inner_dataset(cfg.test_dataloader.dataset).pipeline
     metadata = {
         'head': type(model.bbox_head).__name__,
         'classes': class_names(cfg, checkpoint, model.bbox_head.num_classes),
-        **input_rule(pipeline, model.data_preprocessor, args.size, args.dynamic and is_onnx),
+        **input_rule(pipeline, model.data_preprocessor, args.size, args.dynamic and args.out.suffix == '.onnx'),
         'nms': args.nms,
         'test_cfg': as_given,
     }
@@ -80,7 +91,6 @@ def main(argv: list[str] | None = None) -> int:
     size = ' x '.join(map(str, metadata['size']))
     limit = 'at most ' if metadata['dynamic'] else ''
     print(f'{args.out}: {args.out.stat().st_size / 1e6:.1f} MB, input {limit}{size}, {listed(metadata["classes"], 4)}')
-    return report(args, build(cfg, checkpoint, 'auto')) if args.verify else 0
 
 
 def report(args: argparse.Namespace, model: Any) -> int:

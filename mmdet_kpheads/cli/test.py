@@ -1,6 +1,7 @@
 """Test a detector, with the arguments of mmdet's tools/test.py."""
 
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,9 +18,10 @@ from mmdet_kpheads_cli.parsers import parse
 
 from .. import compat
 from ..data.check import require_readable
+from ..data.prediction_files import require_display
 from ..detectors.flip_tta import FlipTTA
 from ..errors import InputError
-from . import arguments
+from . import arguments, config_checks
 from .failures import config_errors
 from .speed import speed_up_test
 
@@ -73,22 +75,29 @@ def main(argv: list[str] | None = None) -> None:
     if args.out and not args.out.endswith(('.pkl', '.pickle')):
         raise InputError(f'--out must end in .pkl or .pickle, but is {args.out}')
     cfg = arguments.load_config(args)
-    arguments.require_keys(cfg, 'model', 'test_dataloader', 'test_cfg', 'test_evaluator')
+    config_checks.require_keys(cfg, 'model', 'test_dataloader', 'test_cfg', 'test_evaluator')
+    config_checks.require_numbers(cfg)
     arguments.require_checkpoint(args.checkpoint)
-    if not format_only(cfg.test_evaluator):
-        require_readable(cfg.test_dataloader.dataset)
-    cfg.load_from = args.checkpoint
-    if args.show or args.show_dir:
-        trigger_visualization_hook(cfg, args)
-    if args.tta:
-        use_tta(cfg)
+    arguments.require_folder('--work-dir', cfg.work_dir)
+    if args.show:
+        require_display()
+    if args.out:
+        arguments.require_folder('--out', Path(args.out).parent)
+    with config_errors(cfg):
+        if not format_only(cfg.test_evaluator):
+            require_readable(cfg.test_dataloader.dataset)
+        cfg.load_from = args.checkpoint
+        if args.show or args.show_dir:
+            trigger_visualization_hook(cfg, args)
+        if args.tta:
+            use_tta(cfg)
     if args.fast:
         print(f'speed: {speed_up_test(cfg, torch.device(get_device()).type)}')
     setup_cache_size_limit_of_dynamo()
     compat.register(init_default_scope=False)  # faster than by the runner, with all that they import
     with config_errors(cfg):
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    arguments.require_fitting(runner.model, args.checkpoint)
-    if args.out:
-        runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
-    runner.test()
+        arguments.require_fitting(runner.model, args.checkpoint, args.config)
+        if args.out:
+            runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
+        runner.test()
