@@ -92,20 +92,17 @@ def require_checkpoints(model: ConfigDict) -> None:
 
 
 def require_folder(option: str, path: str | Path) -> Path:
-    """Make an output folder if it does not exist.
+    """Check that an output folder can be made and written to; nothing is made yet.
 
     Raises:
-        InputError: If it cannot be made or written to; the message begins with the option.
+        InputError: If a part of the path is a file or not writable; the message begins with the option.
     """
     folder = Path(path)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise InputError(f'{option}: {folder} is not a folder; a part of the path is a file') from None
-    except OSError as error:
-        raise InputError(f'{option}: folder {folder} cannot be made: {error.strerror}') from error
-    if not os.access(folder, os.W_OK):
-        raise InputError(f'{option}: folder {folder} is not writable')
+    existing = next(part for part in (folder, *folder.absolute().parents) if part.exists())
+    if not existing.is_dir():
+        raise InputError(f'{option}: {folder} is not a folder; a part of the path is a file')
+    if not os.access(existing, os.W_OK):
+        raise InputError(f'{option}: folder {existing} is not writable')
     return folder
 
 
@@ -116,7 +113,7 @@ def require_checkpoint(path: str) -> None:
         raise InputError(f'checkpoint {path} is a folder' if is_folder else f'checkpoint not found: {path}')
 
 
-def require_fitting(model: nn.Module, checkpoint: str, config: str | None) -> None:
+def require_fitting(model: nn.Module, checkpoint: str, config: str | None = None) -> None:
     """Load a local checkpoint into a model, all of it.
 
     Raises:

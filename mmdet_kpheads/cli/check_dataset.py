@@ -45,6 +45,7 @@ def target_map(image: AnnotatedImage, stride: int, longer_side: int | None) -> n
 def draw(source: DatasetSource, images: list[AnnotatedImage], args: argparse.Namespace) -> None:
     """Write images that can be read as PNG files: boxes on the left, the target heat map on the right."""
     folder = Path(args.show_dir)
+    folder.mkdir(parents=True, exist_ok=True)
     unusable = {problem.where for problem in image_file_problems(images, source.decoding()) if problem.fatal}
     for image in (image for image in images if image.entry not in unusable):
         pixels, factor = read_enlarged(image.path)

@@ -41,5 +41,6 @@ def main(argv: list[str] | None = None) -> None:
         load_whole(MODELS.build(cfg.model), converted.weights, args.checkpoint, args.config)
     classes = next(source.classes for source in dataset_sources(cfg.test_dataloader.dataset))
     meta = {'dataset_meta': {'classes': classes}, 'converted_from': converted.source}
+    out.parent.mkdir(parents=True, exist_ok=True)
     torch.save({'meta': meta, 'state_dict': converted.weights}, out)
     print(f'every parameter of {args.config} is set; saved to {out}')

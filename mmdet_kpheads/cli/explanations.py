@@ -56,7 +56,7 @@ def explain(error: BaseException, cfg: Any) -> str:
 def unknown_type(name: str, registry: Registry | None) -> str:
     """That a type is not registered, with the nearest one that is."""
     known: dict[str, str] = {}
-    for scope, names in _registered(registry) if registry else ():
+    for scope, names in () if registry is None else _registered(registry):
         known |= {short: f'{scope}.{short}' if scope == PACKAGE_ROOT.name else short for short in names}
     near = [known[found] for found in difflib.get_close_matches(name.rpartition('.')[2], known, n=1)]
     hint = f'did you mean {near[0]!r}?' if near else 'is the module that registers it in custom_imports?'

@@ -24,7 +24,7 @@ from .failures import config_errors
 from .test import inner_dataset
 
 
-def build(cfg: Config, checkpoint: Any, name: str, backend: str) -> Any:
+def build(cfg: Config, checkpoint: Any, backend: str, name: str = '') -> Any:
     """The detector of a config with the weights of a checkpoint, in evaluation mode, its head with that backend.
 
     Raises:
@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
     with config_errors(cfg):
         checkpoint = CheckpointLoader.load_checkpoint(args.checkpoint, map_location='cpu')
         export(cfg, checkpoint, args)
-        return report(args, build(cfg, checkpoint, args.checkpoint, 'auto')) if args.verify else 0
+        return report(args, build(cfg, checkpoint, 'auto', args.checkpoint)) if args.verify else 0
 
 
 def export(cfg: Config, checkpoint: Any, args: argparse.Namespace) -> None:
@@ -78,7 +78,7 @@ def export(cfg: Config, checkpoint: Any, args: argparse.Namespace) -> None:
     as_given = test_cfg.to_dict()
     if args.nms == 'none':
         test_cfg.update(nms=None, max_per_img=0)
-    model = build(cfg, checkpoint, args.checkpoint, 'export')
+    model = build(cfg, checkpoint, 'export', args.checkpoint)
     pipeline = inner_dataset(cfg.test_dataloader.dataset).pipeline
     metadata = {
         'head': type(model.bbox_head).__name__,

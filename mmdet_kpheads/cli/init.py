@@ -158,6 +158,7 @@ def main(argv: list[str] | None = None) -> None:
     header = HEADER.format(title=title, data=args.data, prog=PROG, out=args.out)
     values = values_of(args, found.classes, splits)
     text = fill(template, header, values)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(text)
     start = re.search(r'^(?:load_from|pretrained) = (?!None)(.*)$', text, re.MULTILINE)
     print(f'wrote {args.out}; training starts from {start[1] if start else "random weights"}')

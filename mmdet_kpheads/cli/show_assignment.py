@@ -133,6 +133,7 @@ def draw(cfg: Config, args: argparse.Namespace, folder: Path) -> None:
     model.eval()
     torch.manual_seed(0)
     image, instances, levels, classes = weights_of_image(cfg, model, args.image)
+    folder.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(folder / 'center_prior.png'), draw_prior(model.bbox_head.center_prior, classes))
     weights = draw_weights(image, instances, levels, model.bbox_head.strides, classes)
     cv2.imwrite(str(folder / 'positive_weights.png'), weights)

@@ -55,7 +55,7 @@ def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
 
 
 def check_config(cfg: Config) -> None:
-    """Check what a training needs of its config, and make the work dir.
+    """Check what a training needs of its config.
 
     Raises:
         InputError: If something is missing or makes no sense.

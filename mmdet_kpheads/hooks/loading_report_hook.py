@@ -23,7 +23,7 @@ class LoadingReportHook(Hook):
         weights, model = weights_of(checkpoint), inner_model(runner.model)
         fit = load_fitting(model, weights)
         own = [name for name in model.state_dict() if not name.endswith(COUNTER)]
-        initial = [*fit.missing, *fit.shapes]
+        initial = [name for name in own if name in {*fit.missing, *fit.shapes}]
         if len(initial) == len(own):
             raise InputError(
                 f'no weight of the checkpoint {runner._load_from} fits the {type(model).__name__} of the config: it '

@@ -51,7 +51,7 @@ def test_a_file_that_is_cut_off_is_passed_over(size, capsys):
     resuming.resume(cfg)
     assert cfg.load_from == 'run/epoch_1.pth'
     assert 'resume: passed over run/epoch_2.pth: it is cut off' in capsys.readouterr().out
-    with pytest.raises(InputError, match=r'--resume: checkpoint run/epoch_2\.pth cannot be read'):
+    with pytest.raises(InputError, match=r"checkpoint 'run/epoch_2\.pth' cannot be read"):
         resuming.resume(config(load_from='run/epoch_2.pth'))
     Path('run/epoch_1.pth').unlink()
     with pytest.raises(InputError, match='no checkpoint in run can be read; move the files away'):
