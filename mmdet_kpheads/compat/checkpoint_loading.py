@@ -23,7 +23,7 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 from numpy._core import multiarray
 from torch.torch_version import TorchVersion
 
-from ..errors import InputError
+from ..errors import InputError, shown
 
 NUMBER_TYPES = '?bhilqBHILQefd'
 ZIP_START, PICKLE_START = b'PK\x03\x04', b'\x80'  # of checkpoints since torch 1.6, and of older ones
@@ -129,6 +129,7 @@ def _refusing(source: Any, read: Callable[[], Any]) -> Any:
             reason = _kind(source) or next(iter(str(error).splitlines()), type(error).__name__)
             raise InputError(f'checkpoint {name!r} cannot be read: {reason}') from error
         referenced = asked[1].removeprefix('builtins.')
+        referenced = referenced if referenced.isprintable() else shown(referenced)
         raise InputError(
             f'checkpoint {name!r} is refused: it references {referenced}, which is not a tensor or plain data. '
             'Nothing was executed. '
