@@ -67,12 +67,13 @@ def unknown_type(name: str, registry: Registry | None) -> str:
 
 def where(error: BaseException) -> str:
     """File and line of the config that raised an error."""
-    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
-    if isinstance(error, SyntaxError):
-        file = next((found for frame in frames if (found := frame.f_locals.get('filename'))), '')
-        return f'{_short(str(file))}, line {error.lineno}: '
-    places = [(frame, line) for frame, line in walk_tb(error.__traceback__) if frame.f_code.co_name == '<module>']
-    return f'{_short(places[-1][0].f_code.co_filename)}, line {places[-1][1]}: ' if places else ''
+    frames = list(walk_tb(error.__traceback__))
+    if isinstance(error, SyntaxError):  # mmengine parses a config without its name
+        names = [str(name) for frame, _ in frames for name in [frame.f_locals.get('filename')]]
+        files = [name for name in (*names, str(error.filename)) if os.path.isfile(name)]
+        return f'{_short(files[-1])}, line {error.lineno}: ' if files else ''
+    places = [(frame.f_code.co_filename, line) for frame, line in frames if frame.f_code.co_name == '<module>']
+    return f'{_short(places[-1][0])}, line {places[-1][1]}: ' if places else ''
 
 
 def first_line(error: BaseException) -> str:

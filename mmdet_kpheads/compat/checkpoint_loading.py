@@ -7,6 +7,7 @@ for local files and URLs by ``load``, which has no fallback.
 """
 
 import _codecs
+import errno
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -35,6 +36,8 @@ KINDS = {
     b'\x89HDF': 'an HDF5 file',
     b'\x1f\x8b': 'compressed: unpack it first',
 }
+# What torch raises for files that are not as it wrote them; EINVAL for one that is cut off near its end
+BROKEN = (UnpicklingError, EOFError, RuntimeError, ValueError, KeyError, IndexError, AttributeError, OSError)
 ARCHIVES = {  # files in zip archives that torch.save did not write
     'constants.pkl': 'it is a TorchScript archive; take the checkpoint that it was made from',
     'archive_format': 'it is a model in the format .pt2; take the checkpoint that it was made from',
@@ -123,7 +126,9 @@ def _refusing(source: Any, read: Callable[[], Any]) -> Any:
     name = getattr(source, 'name', source)
     try:
         content = read()
-    except (UnpicklingError, EOFError, RuntimeError, ValueError, KeyError, IndexError, AttributeError) as error:
+    except BROKEN as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
         asked = re.search(r'GLOBAL (\S+)', str(error)) or re.search(r'REDUCE.* (\S+)', str(error))
         if not asked:
             reason = _kind(source) or next(iter(str(error).splitlines()), type(error).__name__)

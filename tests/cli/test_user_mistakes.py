@@ -105,7 +105,7 @@ def in_folder(folder, monkeypatch):
         monkeypatch.delenv(name)
 
 
-def run(command: str) -> int:
+def run(command):
     try:
         return subcommands.main(command.split())
     except SystemExit as stopped:  # of argparse
