@@ -395,7 +395,8 @@ def test_batch_of_different_sizes_equals_single_images():
             ]
             for levels in maps
         ]
-        single = head.predict_by_feat(*alone, [all_metas[index]])[0]
+        meta = all_metas[index] | {'batch_input_shape': (height, width)}
+        single = head.predict_by_feat(*alone, [meta])[0]
         torch.testing.assert_close(batch[index].bboxes, single.bboxes, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(batch[index].scores, single.scores, rtol=1e-4, atol=1e-4)
 
