@@ -17,7 +17,7 @@ from torch import nn
 
 from ..compat.config_bases import PACKAGE_ROOT
 
-UNKNOWN_TYPE = re.compile(r'^(\S+) is not in the \S*::(.+?) registry')
+UNKNOWN_TYPE = re.compile(r'^(\S+) is not in the (?:\S+::)?(.+?) registry')
 UNKNOWN_ARGUMENT = re.compile(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'")
 MAX_CHARACTERS = 300
 CHANNELS = re.compile(r'to have (\d+) channels, but got (\d+) channels')

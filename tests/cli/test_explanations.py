@@ -57,6 +57,12 @@ def test_an_unknown_argument_is_named_with_its_place(head, text):
     assert explain(error, cfg) == f'model.bbox_head: mmdet_kpheads.CenterNetHead does not take {text}'
 
 
+def test_both_forms_of_mmengines_message_are_known():
+    for registry in ('mmdet::parameter scheduler', 'parameter scheduler'):
+        error = KeyError(f'LinearLRR is not in the {registry} registry. Please check whether ...')
+        assert explain(error, Config()) == "type 'LinearLRR' is not known; did you mean 'LinearLR'?"
+
+
 def test_the_dict_of_the_type_that_complains_comes_first():
     cfg = Config({'model': {'first': {'type': 'A', 'x': 1}, 'second': {'type': 'scope.B', 'x': 1}}})
     error = TypeError("B.__init__() got an unexpected keyword argument 'x'")

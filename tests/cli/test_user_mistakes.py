@@ -100,6 +100,7 @@ def in_folder(folder, monkeypatch):
     monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **_: (text, False))
     monkeypatch.setattr(gc, 'collect', lambda: 0)
     monkeypatch.setattr(logging, 'raiseExceptions', False)  # mmengine's loggers keep the streams of the first command
+    monkeypatch.setattr(train, 'get_device', lambda: 'cpu')
     for name in ('DISPLAY', 'WAYLAND_DISPLAY', 'RANK', 'SLURM_PROCID', 'LOCAL_RANK'):
         monkeypatch.setenv(name, '')  # so that the end of the test restores what a command sets
         monkeypatch.delenv(name)

@@ -265,7 +265,7 @@ CONFIGS = (
         'foo=1',
         '--cfg-options: nothing reads the top-level key ...',
         'a key that does not exist',
-        'give the whole path, such as `model.bbox_head.topk=50`',
+        'give the whole path, such as `model.test_cfg.topk=50`',
     ),
     option(
         'modle.bbox_head.num_classes=3',
@@ -353,7 +353,7 @@ MODELS = (
         "_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'\nmodel = dict(bbox_head=dict(type='mmdet_kpheads.AutoAssignHead'))",
         'the config does not work: model.bbox_head: mmdet_kpheads.AutoAssignHead does not take ...; if a base config sets it, write bbox_head=dict(_delete_=True, ...) (--traceback shows where)',
         'only the `type` of another head is changed (RetinaNet)',
-        '`_delete_=True`: see [swap_matrix.md](swap_matrix.md)',
+        '`_delete_=True`: see [autoassign.md](autoassign.md)',
     ),
     model(
         'bbox_head=dict(in_channels=16)',
