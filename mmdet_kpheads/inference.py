@@ -1,6 +1,5 @@
 """Loads a trained detector and predicts batches of images; for scripts and for the command ``predict``."""
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
@@ -16,16 +15,15 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.device import get_device
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
-from mmengine.runner import CheckpointLoader, load_state_dict
+from mmengine.runner import CheckpointLoader
 from mmengine.structures import InstanceData
 from torch import nn
 
 from . import compat
 from .compat.config_bases import find_config
 from .errors import InputError, listed
+from .fitting import load_whole
 from .hooks.class_check_hook import heads_with_classes
-
-MESSAGE_CHARACTERS = 300  # of the names that do not fit
 
 
 def load_model(config: Config | Path | str, checkpoint: str, device: str | None = None) -> nn.Module:
@@ -59,11 +57,7 @@ def load_model(config: Config | Path | str, checkpoint: str, device: str | None 
                 f'checkpoint {checkpoint} has {len(meta["classes"])} classes {listed(meta["classes"])}, but {head} of '
                 f'{cfg.filename} has num_classes {number}: take the config that it was trained with'
             )
-    try:
-        load_state_dict(model, content.get('state_dict', content), strict=True)
-    except RuntimeError as error:
-        differences = textwrap.shorten(str(error).partition('\n')[2], MESSAGE_CHARACTERS)
-        raise InputError(f'checkpoint {checkpoint} does not fit {cfg.filename}: {differences}') from None
+    load_whole(model, content, str(checkpoint), cfg.filename)
     model.cfg, model.dataset_meta = cfg, meta
     return model.to(target).eval()
 

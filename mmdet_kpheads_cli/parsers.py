@@ -1,8 +1,11 @@
 """The arguments of each subcommand."""
 
 import argparse
+import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NoReturn
 
 PROG = 'mmdet-kpheads'
 SUMMARIES = {
@@ -35,6 +38,14 @@ LAUNCHER_VARIABLES = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_C
 AMP_CHOICES = ('auto', 'bf16', 'fp16')
 
 
+class Parser(argparse.ArgumentParser):
+    """Reports a wrong argument in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the process with the message."""
+        self.exit(2, f'error: {message}; see {self.prog} --help\n')
+
+
 def parse(command: str, argv: list[str] | None) -> argparse.Namespace:
     """Parse the arguments of a subcommand. Help and wrong arguments end the process.
 
@@ -44,9 +55,10 @@ def parse(command: str, argv: list[str] | None) -> argparse.Namespace:
     """
     summary = SUMMARIES[command]
     description = DESCRIPTIONS.get(command, f'{summary[0].upper()}{summary[1:]}.')
-    parser = argparse.ArgumentParser(f'{PROG} {command}', description=description)
+    parser = Parser(f'{PROG} {command}', description=description)
     if add := ADDERS.get(command):
         add(parser)
+    parser.add_argument('--traceback', action='store_true', help='print the traceback of an error, too')
     argv = sys.argv[1:] if argv is None else argv
     return parser.parse_args(_with_explicit_amp(argv) if command == 'train' else argv)
 
@@ -84,28 +96,44 @@ def _key_and_value(text: str) -> str:
     return text
 
 
-def _positive(text: str) -> int:
-    """Parse a number of at least 1."""
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f'must be at least 1, but is {number}')
-    return number
+def _number(kind: type, least: float, most: float = float('inf')) -> Callable[[str], Any]:
+    """A parser of numbers in a range."""
+
+    def parsed(text: str) -> Any:
+        number = kind(text)
+        if not least <= number <= most:
+            limits = f'at least {least}' if most == float('inf') else f'from {least} to {most}'
+            raise argparse.ArgumentTypeError(f'must be {limits}, but is {number}')
+        return number
+
+    parsed.__name__ = kind.__name__  # argparse names it for a text that is no number
+    return parsed
 
 
-def _not_negative(text: str) -> int:
-    """Parse a number of at least 0."""
-    if (number := int(text)) < 0:
-        raise argparse.ArgumentTypeError(f'must be at least 0, but is {number}')
-    return number
+def _pattern(text: str) -> str:
+    """Check a regular expression."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f'{text!r} is not a regular expression: {error}') from None
+    return text
+
+
+_positive, _not_negative = _number(int, 1), _number(int, 0)
 
 
 def _add_init(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--data', required=True, type=Path, help='folder with images and annotations')
     parser.add_argument('--head', choices=HEADS, default='autoassign', help='default %(default)s')
     parser.add_argument('--format', choices=FORMATS, help='format of the annotations; default: what is found')
-    parser.add_argument('--image-size', type=int, nargs='+', default=[512], help='side in pixels, or width and height')
-    parser.add_argument('--epochs', type=int, help='default 50, with --from-scratch 100')
-    parser.add_argument('--batch-size', type=int, help='images per step and GPU; default 8')
-    parser.add_argument('--seed', type=int, default=0, help='seed of the split, if one is made; default %(default)s')
+    parser.add_argument(
+        '--image-size', type=_positive, nargs='+', default=[512], help='side in pixels, or width and height'
+    )
+    parser.add_argument('--epochs', type=_positive, help='default 50, with --from-scratch 100')
+    parser.add_argument('--batch-size', type=_positive, help='images per step and GPU; default 8')
+    parser.add_argument(
+        '--seed', type=_not_negative, default=0, help='seed of the split, if one is made; default %(default)s'
+    )
     parser.add_argument('--out', type=Path, help='config to write; default <head>_<folder>.py')
     start = parser.add_mutually_exclusive_group()
     start.add_argument('--checkpoint', help="start from this file or address; default: mmdet's COCO checkpoint")
@@ -145,7 +173,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 
 def _with_explicit_amp(argv: list[str]) -> list[str]:
     """``--amp`` by itself as ``--amp=auto``: as in mmdet's script the config may follow it."""
-    following = [*argv[1:], '']
+    following = [*argv[1:], ''][: len(argv)]
     return [
         '--amp=auto' if word == '--amp' and after not in AMP_CHOICES else word
         for word, after in zip(argv, following, strict=True)
@@ -175,7 +203,7 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--out', default='predictions', help='output folder; default %(default)s')
     parser.add_argument('--batch-size', type=_positive, help="images per batch; default: that of the config's test set")
-    parser.add_argument('--score-thr', type=float, default=0.3, help='lowest score; default %(default)s')
+    parser.add_argument('--score-thr', type=_number(float, 0, 1), default=0.3, help='lowest score; default %(default)s')
     parser.add_argument('--classes', nargs='+', metavar='NAME', help='keep the detections of these classes only')
     parser.add_argument('--device', help='for example cpu or cuda:1; default: a GPU if there is one')
     parser.add_argument('--show', action='store_true', help='show predictions in a window; q ends')
@@ -209,7 +237,7 @@ def _add_check_dataset(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--longer-side', type=_positive, help='resize the longer side to this; default: no resize')
     parser.add_argument('--skip-images', action='store_true', help='check the annotations only, open no images')
     parser.add_argument(
-        '--limit', type=int, default=20, help='locations to list per problem, 0: all; default %(default)s'
+        '--limit', type=_not_negative, default=20, help='locations to list per problem, 0: all; default %(default)s'
     )
     parser.add_argument('--show-dir', help='draw ground-truth boxes and target heat maps into this folder')
     parser.add_argument('--number', type=_positive, default=8, help='images to draw; default %(default)s')
@@ -222,7 +250,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--size',
         nargs=2,
-        type=int,
+        type=_positive,
         metavar=('HEIGHT', 'WIDTH'),
         help='of the network input in pixels; with --dynamic the largest. Default: what the test pipeline resizes to',
     )
@@ -235,7 +263,9 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
         default='graph',
         help='none: the outputs are all candidates, not suppressed; default %(default)s',
     )
-    parser.add_argument('--opset', type=int, help='of ONNX; default 17, with deformable convolution 19')
+    parser.add_argument(
+        '--opset', type=_number(int, 11, 23), help='of ONNX; default 17, with deformable convolution 19'
+    )
     parser.add_argument(
         '--verify', nargs='+', metavar='IMAGE', help='compare the file in ONNX Runtime with torch on these images'
     )
@@ -246,7 +276,7 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help='the config to convert for; docs/zoo.md lists the config of each file')
     parser.add_argument('checkpoint', help='checkpoint to convert')
     parser.add_argument('out', help='path of the converted checkpoint')
-    parser.add_argument('--ignore', help='skip the names that match this regular expression')
+    parser.add_argument('--ignore', type=_pattern, help='skip the names that match this regular expression')
     add_common_arguments(parser)
 
 
@@ -254,21 +284,25 @@ def _add_show_assignment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help='path of a config with AutoAssignHead, or name of one of ours')
     parser.add_argument('checkpoint', help='checkpoint file')
     add_common_arguments(parser)
-    parser.add_argument('--image', type=int, default=0, help='index of an image in the training set; default 0')
+    parser.add_argument(
+        '--image', type=_not_negative, default=0, help='index of an image in the training set; default 0'
+    )
     parser.add_argument('--out', default='assignment', help='output folder; default %(default)s')
 
 
 def _add_make_digits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('folder', help='output folder: COCO files in annotations/, VOC layout in VOC2007/')
-    parser.add_argument('--num-train', type=int, default=7500, help='training images; default %(default)s')
-    parser.add_argument('--num-val', type=int, default=300, help='validation images; default %(default)s')
-    parser.add_argument('--objects', type=int, help='digits per image; default: 1 to 5')
+    parser.add_argument('--num-train', type=_positive, default=7500, help='training images; default %(default)s')
+    parser.add_argument('--num-val', type=_positive, default=300, help='validation images; default %(default)s')
+    parser.add_argument('--objects', type=_positive, help='digits per image; default: 1 to 5')
     parser.add_argument('--size', type=int, default=128, help='side of the images in pixels; default %(default)s')
-    parser.add_argument('--seed', type=int, default=0, help='seed of the random numbers; default %(default)s')
+    parser.add_argument('--seed', type=_not_negative, default=0, help='seed of the random numbers; default %(default)s')
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--head', default='autoassign', help='the config is demo/<head>_digits.py; default %(default)s')
+    parser.add_argument(
+        '--head', choices=HEADS, default='autoassign', help='the config is demo/<head>_digits.py; default %(default)s'
+    )
     parser.add_argument('--folder', help='output folder; default demo_output, with --quick demo_output_quick')
     parser.add_argument(
         '--quick',
@@ -277,7 +311,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     )
 
 
-ADDERS = {  # the doctor has no arguments
+ADDERS = {  # the doctor has no arguments of its own
     'init': _add_init,
     'train': _add_train,
     'test': _add_test,

@@ -8,6 +8,7 @@ import difflib
 import os
 import runpy
 import sys
+import traceback
 from collections.abc import Sequence
 from contextlib import nullcontext
 from importlib import import_module
@@ -51,18 +52,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_INPUT_ERROR
     args = parse(command, rest)  # help and wrong arguments end the process here, before the slow imports
     if command == 'doctor' or getattr(args, 'verbose', False):
-        return run(command, rest)
+        return run(command, rest, args.traceback)
     rank = os.environ.get(LAUNCHER_VARIABLES.get(getattr(args, 'launcher', ''), ''), '0')
     with quiet(is_main=rank == '0') as terminal:
-        return run(command, rest, terminal)
+        return run(command, rest, args.traceback, terminal)
 
 
-def run(command: str, argv: list[str], terminal: Terminal | None = None) -> int:
+def run(command: str, argv: list[str], show_traceback: bool = False, terminal: Terminal | None = None) -> int:
     """Import the package, run one subcommand and return its exit code.
 
     Args:
         command: Name of the subcommand.
         argv: Its arguments.
+        show_traceback: Print the traceback of an error above its line.
         terminal: Filters what is shown; None to show everything.
     """
     if 'OMP_WAIT_POLICY' not in os.environ:
@@ -80,21 +82,21 @@ def run(command: str, argv: list[str], terminal: Terminal | None = None) -> int:
         module = import_module(f'mmdet_kpheads.cli.{MODULES.get(command, command.replace("-", "_"))}')
     try:
         with quiet_run(terminal) if terminal else nullcontext():
-            code: int | None = module.main(argv)
-    except InputError as error:
+            return module.main(argv) or 0
+    except (InputError, RunStoppedError, OSError, KeyboardInterrupt) as error:
+        if show_traceback:
+            traceback.print_exc()
         print(f'error: {one_line(error)}', file=sys.stderr)
-        return EXIT_INPUT_ERROR
-    except RunStoppedError as error:
-        print(f'error: {error}', file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print('error: stopped by Ctrl-C', file=sys.stderr)
-        return EXIT_INTERRUPTED
-    return code or 0
+        default = EXIT_INTERRUPTED if isinstance(error, KeyboardInterrupt) else EXIT_INPUT_ERROR
+        return getattr(error, 'exit_code', default)
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """The message; an error in a data-loading process arrives as the text of a traceback that ends in it."""
+    if isinstance(error, KeyboardInterrupt):
+        return 'stopped by Ctrl-C'
+    if isinstance(error, OSError) and error.strerror:
+        return f'{error.filename or type(error).__name__}: {error.strerror}'
     return str(error).rpartition(f'{type(error).__module__}.{type(error).__qualname__}: ')[2].strip()
 
 

@@ -1,25 +1,22 @@
 """Arguments that the subcommands share, and the config that they name."""
 
 import argparse
-import difflib
 import os
 from importlib import import_module
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict, DictAction
-from mmengine.model import BaseTTAModel, is_model_wrapper
-from mmengine.runner import Runner
 from torch import nn
 
 from mmdet_kpheads_cli.parsers import LAUNCHER_VARIABLES
 
 from ..compat.checkpoint_loading import load_from_local
 from ..compat.config_bases import find_config
-from ..errors import InputError, listed
-
-RUNNER_KEYS = sorted(signature(Runner.__init__).parameters)
+from ..errors import InputError
+from ..fitting import load_whole
+from . import config_checks
+from .explanations import first_line, where
 
 
 def read_config(args: argparse.Namespace) -> Config:
@@ -32,11 +29,15 @@ def read_config(args: argparse.Namespace) -> Config:
         import_module('mmdet_kpheads.drop_in')
     path = find_config(args.config)
     try:
+        options = parse_options(args.cfg_options)
         cfg = Config.fromfile(path)
-        cfg.merge_from_dict(parse_options(args.cfg_options))
-    except (SyntaxError, NameError, KeyError, TypeError, FileNotFoundError) as error:
-        raise InputError(f'config {path} cannot be read: {type(error).__name__}: {error}') from error
-    require_spelling(cfg)
+        known = set(cfg)
+        cfg.merge_from_dict(options)
+    except Exception as error:  # a config is a program, which can raise anything
+        reason = f'{where(error)}{type(error).__name__}: {first_line(error)}'
+        raise InputError(f'config {path} cannot be read: {reason}') from error
+    config_checks.require_spelling(cfg)
+    config_checks.require_read(options, known)
     return cfg
 
 
@@ -55,7 +56,7 @@ def load_config(args: argparse.Namespace) -> Config:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = read_config(args)
     cfg.launcher = args.launcher
-    cfg.work_dir = args.work_dir or cfg.get('work_dir') or os.path.join('work_dirs', Path(cfg.filename).stem)
+    cfg.work_dir = str(args.work_dir or cfg.get('work_dir') or os.path.join('work_dirs', Path(cfg.filename).stem))
     return cfg
 
 
@@ -65,20 +66,6 @@ def parse_options(words: list[str] | None) -> dict[str, Any]:
     DictAction([], 'options')(argparse.ArgumentParser(), parsed, words)
     options: dict[str, Any] = parsed.options
     return options
-
-
-def require_spelling(cfg: Config) -> None:
-    """Raise ``InputError`` for a top-level key that is almost one of mmengine's, which mmengine would ignore."""
-    for key in cfg:
-        near = difflib.get_close_matches(key, RUNNER_KEYS, n=1, cutoff=0.9)
-        if near and key not in RUNNER_KEYS and near[0] not in key:
-            raise InputError(f'config has the key {key!r}, which nothing reads; did you mean {near[0]!r}?')
-
-
-def require_keys(cfg: Config, *keys: str) -> None:
-    """Raise ``InputError`` if a config lacks one of the keys."""
-    if missing := [key for key in keys if not cfg.get(key)]:
-        raise InputError(f'config has no {", no ".join(missing)}; is it meant to be a base of another one?')
 
 
 def pretrained(cfg: Any) -> list[str]:
@@ -104,27 +91,34 @@ def require_checkpoints(model: ConfigDict) -> None:
             require_checkpoint(checkpoint)
 
 
+def require_folder(option: str, path: str | Path) -> Path:
+    """Check that an output folder can be made and written to; nothing is made yet.
+
+    Raises:
+        InputError: If a part of the path is a file or not writable; the message begins with the option.
+    """
+    folder = Path(path)
+    existing = next(part for part in (folder, *folder.absolute().parents) if part.exists())
+    if not existing.is_dir():
+        raise InputError(f'{option}: {folder} is not a folder; a part of the path is a file')
+    if not os.access(existing, os.W_OK):
+        raise InputError(f'{option}: folder {existing} is not writable')
+    return folder
+
+
 def require_checkpoint(path: str) -> None:
     """Raise ``InputError`` if a local checkpoint does not exist."""
     if '://' not in path and not Path(path).expanduser().is_file():
-        raise InputError(f'checkpoint not found: {path}')
+        is_folder = Path(path).expanduser().is_dir()
+        raise InputError(f'checkpoint {path} is a folder' if is_folder else f'checkpoint not found: {path}')
 
 
-def require_fitting(model: nn.Module, checkpoint: str) -> None:
-    """Load a local checkpoint into a model, all of it; mmengine goes on with what does not fit at random.
+def require_fitting(model: nn.Module, checkpoint: str, config: str | None = None) -> None:
+    """Load a local checkpoint into a model, all of it.
 
     Raises:
-        InputError: If weights of the model are missing in the checkpoint, or have another shape.
+        InputError: If it does not fit the model of the config.
     """
     if '://' in checkpoint or not Path(checkpoint).expanduser().is_file():
         return
-    content = load_from_local(checkpoint, map_location='cpu')
-    weights = {name.removeprefix('module.'): value for name, value in content.get('state_dict', content).items()}
-    inner: Any = model.module if is_model_wrapper(model) or isinstance(model, BaseTTAModel) else model
-    try:
-        missing = inner.load_state_dict(weights, strict=False).missing_keys
-    except RuntimeError as error:
-        _, *lines = str(error).splitlines()
-        raise InputError(f'checkpoint {checkpoint} does not fit the config: {lines[0].strip()}') from error
-    if missing := [name for name in missing if 'num_batches_tracked' not in name]:
-        raise InputError(f'checkpoint {checkpoint} does not fit the config: it lacks {listed(missing, 3)}')
+    load_whole(model, load_from_local(checkpoint, map_location='cpu'), checkpoint, config)

@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..functional.gaussian import draw as draw_gaussians
 from ..structures import GroundTruth, MapGeometry
 from ..targets.keypoints import center_targets
-from . import arguments
+from . import arguments, config_checks
 
 
 def target_map(image: AnnotatedImage, stride: int, longer_side: int | None) -> np.ndarray:
@@ -83,6 +83,9 @@ def main(argv: list[str] | None = None) -> int:
     """
     args = parse('check-dataset', argv)
     cfg = arguments.load_config(args)
+    config_checks.require_keys(cfg, f'{args.split}_dataloader')
+    if args.show_dir:
+        arguments.require_folder('--show-dir', args.show_dir)
     found = list(dataset_sources(cfg[f'{args.split}_dataloader'].dataset))
     if not found:
         raise InputError(f'{args.config} has no COCO or VOC dataset in {args.split}_dataloader')

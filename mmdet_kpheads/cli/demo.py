@@ -22,6 +22,7 @@ from ..data.visualization import draw_detections, draw_objects, montage, side_by
 from ..deploy.onnx_packages import package
 from ..errors import InputError
 from ..ops.nms import class_nms
+from .arguments import require_folder
 
 DATA = Path('data/digits')  # as in the demo configs
 NUM_TRAIN, NUM_VAL = 7500, 300
@@ -102,13 +103,15 @@ def main(argv: list[str] | None = None) -> None:
     folder = Path(args.folder or ('demo_output_quick' if args.quick else 'demo_output')).resolve()
     config, work_dir = f'demo/{args.head}_digits.py', f'work_dirs/{args.head}_digits'
 
+    require_folder('--folder', folder)
     print(f'writing {num_train} + {num_val} images to {folder / DATA}', flush=True)
     write_digits(folder / DATA, num_train, num_val)
     short = ['--cfg-options', 'train_cfg.max_epochs=1'] if args.quick else []
-    call_subcommand('train', folder, config, '--work-dir', work_dir, '--fast', *short)
+    shown = ['--traceback'] if args.traceback else []
+    call_subcommand('train', folder, config, '--work-dir', work_dir, '--fast', *short, *shown)
     checkpoint = (folder / work_dir / 'last_checkpoint').read_text().strip()
     test_dir, found = f'{work_dir}_test', 'predictions.pkl'
-    call_subcommand('test', folder, config, checkpoint, '--work-dir', test_dir, '--out', found, '--fast')
+    call_subcommand('test', folder, config, checkpoint, '--work-dir', test_dir, '--out', found, '--fast', *shown)
     threshold = SCORE_THRESHOLDS.get(args.head, OTHER_THRESHOLD)
     pictures = folder / 'visualizations' / args.head
     drawn = draw_predictions(mmengine.load(folder / found), pictures, folder / DATA, threshold)
@@ -117,14 +120,21 @@ def main(argv: list[str] | None = None) -> None:
         'ground truth and predictions': drawn,
         'pictures, CSV and JSON of predict': predict_images(folder, config, checkpoint, args.head, threshold),
         'ONNX file, equal to torch': export_model(folder, config, checkpoint, args.head),
+        'report': write_report(folder, work_dir),
     }
     metrics = read_metrics(folder / test_dir)
     ap50, ap = (metrics.get(f'coco/{name}', 0.0) for name in ('bbox_mAP_50', 'bbox_mAP'))  # absent without a detection
 
-    print(f'\ndata, training, test, predictions and export took {time.monotonic() - start:.0f} s')
+    print(f'\ndata, training, test, predictions, export and report took {time.monotonic() - start:.0f} s')
     print(f'COCO AP50 {ap50:.3f}, AP {ap:.3f} on {num_val} validation images')
     for what, path in made.items():
         print(f'{what}: {path}')
+
+
+def write_report(folder: Path, work_dir: str) -> Path:
+    """Report on the training; returns the HTML file."""
+    call_subcommand('report', folder, work_dir)
+    return folder / work_dir / 'report.html'
 
 
 def predict_images(folder: Path, config: str, checkpoint: str, head: str, threshold: float) -> Path:

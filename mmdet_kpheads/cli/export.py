@@ -14,7 +14,8 @@ from ..deploy.onnx_packages import open_onnx
 from ..deploy.verification import verify
 from ..errors import InputError, listed
 from ..inference import load_model
-from . import arguments
+from . import arguments, config_checks
+from .failures import config_errors
 from .test import inner_dataset
 
 
@@ -37,11 +38,23 @@ def main(argv: list[str] | None = None) -> int:
     """
     args = parse('export', argv)
     require_format(args.out)
-    is_onnx = args.out.suffix == '.onnx'
-    if args.verify and not is_onnx:
+    if args.verify and args.out.suffix != '.onnx':
         raise InputError(f'--verify compares ONNX files, but --out is {args.out}')
     cfg = arguments.read_config(args)
+    config_checks.require_keys(cfg, 'model', 'test_dataloader')
     arguments.require_checkpoint(args.checkpoint)
+    arguments.require_folder('--out', args.out.parent)
+    with config_errors(cfg):
+        export(cfg, args)
+        return report(args, build(cfg, args.checkpoint, 'auto')) if args.verify else 0
+
+
+def export(cfg: Config, args: argparse.Namespace) -> None:
+    """Build the detector, write the file and print what it is.
+
+    Raises:
+        InputError: As :func:`main`.
+    """
     test_cfg = cfg.model.setdefault('test_cfg', ConfigDict())
     as_given = test_cfg.to_dict()
     if args.nms == 'none':
@@ -51,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
     metadata = {
         'head': type(model.bbox_head).__name__,
         'classes': model.dataset_meta['classes'],
-        **input_rule(pipeline, model.data_preprocessor, args.size, args.dynamic and is_onnx),
+        **input_rule(pipeline, model.data_preprocessor, args.size, args.dynamic and args.out.suffix == '.onnx'),
         'nms': args.nms,
         'test_cfg': as_given,
     }
@@ -59,7 +72,6 @@ def main(argv: list[str] | None = None) -> int:
     size = ' x '.join(map(str, metadata['size']))
     limit = 'at most ' if metadata['dynamic'] else ''
     print(f'{args.out}: {args.out.stat().st_size / 1e6:.1f} MB, input {limit}{size}, {listed(metadata["classes"], 4)}')
-    return report(args, build(cfg, args.checkpoint, 'auto')) if args.verify else 0
 
 
 def report(args: argparse.Namespace, model: Any) -> int:

@@ -12,9 +12,9 @@ from types import FrameType
 from mmengine.config import Config
 
 from ..errors import InputError, RunStoppedError
+from .explanations import explain, first_line, last_line
 from .resuming import newest_checkpoint
 
-CONFIG_ERRORS = (AssertionError, AttributeError, ImportError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
 OTHER_PROCESSES = {  # in torch's errors, and what may be the reason
     'DataLoader worker': 'a worker was killed, out of memory?',
     'Timed out waiting': 'another process does not answer',
@@ -91,7 +91,7 @@ def _stopped(cfg: Config, reason: str, *exit_code: int) -> RunStoppedError:
 
 @contextmanager
 def config_errors(cfg: Config, started: Callable[[], bool] = lambda: False) -> Iterator[None]:
-    """Turn what a wrong config raises into one line. The traceback is written to the work dir.
+    """Turn what a wrong config raises into one line. With a work dir, the traceback is written there.
 
     Args:
         cfg: The config that is built or run.
@@ -102,29 +102,20 @@ def config_errors(cfg: Config, started: Callable[[], bool] = lambda: False) -> I
     """
     try:
         yield
-    except InputError:
+    except (InputError, RunStoppedError):
         raise
-    except CONFIG_ERRORS as error:
-        if started():
+    except Exception as error:  # mmengine, mmdet, torch and OpenCV raise every kind
+        if started() or (isinstance(error, OSError) and not isinstance(error, FileNotFoundError)):
             raise
+        raise InputError(f'the config does not work: {explain(error, cfg)} ({_traceback_place(cfg)})') from error
+
+
+def _traceback_place(cfg: Config) -> str:
+    """Write the traceback of the error to the work dir, and say where it is; without one, say how to see it."""
+    if cfg.get('work_dir'):
         path = Path(cfg.work_dir) / TRACEBACK_FILE
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(traceback.format_exc())
-        message = f'the config does not work: {type(error).__name__}: {first_line(error)}'
-        raise InputError(f'{message} (traceback: {path})') from error
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of a message."""
-    return next(iter(_lines(error)), 'no message')
-
-
-def last_line(error: BaseException) -> str:
-    """The last line of a message: of an error in a worker, the part after its traceback."""
-    return next(iter(_lines(error)[::-1]), 'no message')
-
-
-def _lines(error: BaseException) -> list[str]:
-    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    return [line.strip() for line in text.splitlines() if line.strip()]
+            return f'traceback: {path}'
+    return '--traceback shows where'

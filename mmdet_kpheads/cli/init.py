@@ -15,7 +15,7 @@ from ..data.coco_writer import coco_dict
 from ..data.layouts import EVERYTHING, FoundDataset, Split, find_dataset
 from ..data.splitting import split_images
 from ..errors import InputError, listed
-from .arguments import require_checkpoint
+from .arguments import require_checkpoint, require_folder
 
 TEMPLATES = {
     'autoassign': 'autoassign/autoassign_r50_custom.py',
@@ -34,22 +34,20 @@ HEADER = """\
 
 
 def check_arguments(args: argparse.Namespace) -> None:
-    """Check the numbers, the checkpoint and the output file; set the default of --out.
+    """Check the size, the checkpoint and the output file; set the default of --out.
 
     Raises:
         InputError: If one of them cannot be used.
     """
-    if len(args.image_size) > 2 or min(args.image_size) < 1:
-        raise InputError(f'--image-size takes one or two positive numbers, but got {args.image_size}')
-    for name in ('epochs', 'batch_size'):
-        if (value := getattr(args, name)) is not None and value < 1:
-            raise InputError(f'--{name.replace("_", "-")} must be positive, but is {value}')
+    if len(args.image_size) > 2:
+        raise InputError(f'--image-size takes one or two numbers, but got {args.image_size}')
     if args.checkpoint:
         require_checkpoint(args.checkpoint)
     name = re.sub(r'\W+', '_', args.data.resolve().name)
     args.out = args.out or Path(f'{args.head}_{name}.py')
     if args.out.suffix != '.py':
         raise InputError(f'--out must end in .py, but is {args.out}')
+    require_folder('--out', args.out.parent)
     if args.out.exists():
         raise InputError(f'{args.out} exists: delete it, or name another file with --out')
 
@@ -151,8 +149,8 @@ def main(argv: list[str] | None = None) -> None:
     title = template[2 : template.index(':')]
     header = HEADER.format(title=title, data=args.data, prog=PROG, out=args.out)
     values = values_of(args, found.classes, splits)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
     text = fill(template, header, values)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(text)
     start = re.search(r'^(?:load_from|pretrained) = (?!None)(.*)$', text, re.MULTILINE)
     print(f'wrote {args.out}; training starts from {start[1] if start else "random weights"}')

@@ -21,7 +21,8 @@ from ..data.prediction_files import CSV_FILE, JSON_FILE, Pictures, PredictionFil
 from ..data.visualization import draw_detections
 from ..errors import InputError, listed
 from ..inference import Predictor, load_model
-from . import arguments
+from . import arguments, config_checks
+from .failures import config_errors
 from .speed import speed_up_model
 
 EXIT_UNREADABLE = 1
@@ -106,16 +107,19 @@ def main(argv: list[str] | None = None) -> int:
     out = Path(args.out)
     sources = find_sources(args.inputs, out)
     cfg = arguments.read_config(args)
+    config_checks.require_keys(cfg, 'model', 'test_dataloader')
     arguments.require_checkpoint(args.checkpoint)
+    arguments.require_folder('--out', out)
     camera = any(source.is_camera for source in sources)
     # no picture of a camera waits for the next one
     size = 1 if camera else args.batch_size or cfg.test_dataloader.get('batch_size', 1)
     if args.show:
         open_window()
-    model: Any = load_model(cfg, args.checkpoint, args.device)
+    with config_errors(cfg):
+        model: Any = load_model(cfg, args.checkpoint, args.device)
+        predictor = make_predictor(model, args.fast)
     classes = model.dataset_meta['classes']
-    labels = class_labels(args.classes, classes)
-    predictor, pictures = make_predictor(model, args.fast), None if args.no_pictures else Pictures(out)
+    labels, pictures = class_labels(args.classes, classes), None if args.no_pictures else Pictures(out)
     start = time.monotonic()
     with (
         PredictionFiles(out, classes) as files,
@@ -124,7 +128,8 @@ def main(argv: list[str] | None = None) -> int:
     ):
         run = Run(predictor, files, pictures, labels, args.score_thr, args.show)
         frames = track(read_frames(sources), 'predict', total_frames(sources))
-        all(run.process(batch) for batch in batches(frames, size))
+        with config_errors(cfg, started=lambda: bool(files.images)):
+            all(run.process(batch) for batch in batches(frames, size))
     images, seconds = len(files.images), time.monotonic() - start
     written = f'{JSON_FILE} and {CSV_FILE}' if args.no_pictures else f'pictures, {JSON_FILE} and {CSV_FILE}'
     unreadable = f', {run.unreadable} could not be read' if run.unreadable else ''

@@ -7,7 +7,8 @@ from mmdet_kpheads_cli.parsers import parse
 
 from ..report import write_report
 from ..report.run_folder import find_run_config
-from . import arguments
+from . import arguments, config_checks
+from .failures import config_errors
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -19,18 +20,19 @@ def main(argv: list[str] | None = None) -> None:
     args = parse('report', argv)
     config = args.config or str(find_run_config(Path(args.work_dir)))
     cfg = arguments.read_config(argparse.Namespace(**{**vars(args), 'config': config}))
-    arguments.require_keys(cfg, 'model')
+    config_checks.require_keys(cfg, 'model')
     if args.checkpoint:
         arguments.require_checkpoint(args.checkpoint)
-    path = write_report(
-        args.work_dir,
-        args.out,
-        cfg,
-        args.checkpoint,
-        args.split,
-        args.max_images,
-        args.score_thr,
-        args.device,
-        args.batch_size,
-    )
+    with config_errors(cfg):
+        path = write_report(
+            args.work_dir,
+            args.out,
+            cfg,
+            args.checkpoint,
+            args.split,
+            args.max_images,
+            args.score_thr,
+            args.device,
+            args.batch_size,
+        )
     print(f'report: {path}')

@@ -1,17 +1,15 @@
 """Find the checkpoint that a run is resumed from."""
 
 import os
+import zipfile
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
-import torch
 from mmengine.config import Config
 
+from ..compat.checkpoint_loading import load
 from ..errors import InputError
 from .arguments import require_checkpoint
-
-UNREADABLE = (UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError)
 
 
 class Saved(NamedTuple):
@@ -23,15 +21,16 @@ class Saved(NamedTuple):
     seed: int | None
 
 
-def read_saved(path: str) -> Saved | None:
-    """Read what says how far a checkpoint is; None if the file is cut off or no checkpoint of a training."""
-    try:
-        checkpoint: dict[str, Any] = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
-    except UNREADABLE:
-        return None
+def read_saved(path: str) -> Saved:
+    """Read what says how far a checkpoint is.
+
+    Raises:
+        InputError: If the file cannot be read, or is no checkpoint of a training.
+    """
+    checkpoint: dict[str, Any] = load(path, map_location='cpu', mmap=zipfile.is_zipfile(path))
     meta = checkpoint.get('meta')
     if not isinstance(meta, dict) or 'iter' not in meta:
-        return None
+        raise InputError(f'checkpoint {path} is not of a training: it does not say at which iteration it was saved')
     return Saved('optimizer' in checkpoint, meta['iter'], path, meta.get('seed'))
 
 
@@ -49,9 +48,13 @@ def newest_checkpoint(cfg: Config) -> tuple[Saved | None, list[str]]:
         The checkpoint, or None; and the files that cannot be read.
     """
     paths = [str(path) for folder in checkpoint_folders(cfg) for path in sorted(folder.glob('*.pth'))]
-    found = {path: read_saved(path) for path in paths}
-    readable = [saved for saved in found.values() if saved]
-    return max(readable, default=None, key=lambda saved: saved[:3]), [path for path in paths if not found[path]]
+    readable, unreadable = [], []
+    for path in paths:
+        try:
+            readable.append(read_saved(path))
+        except (InputError, OSError):
+            unreadable.append(path)
+    return max(readable, default=None, key=lambda saved: saved[:3]), unreadable
 
 
 def resume(cfg: Config) -> None:
@@ -76,9 +79,7 @@ def _named_checkpoint(path: str) -> Saved | None:
     if '://' in path:
         return None
     require_checkpoint(path)
-    if saved := read_saved(os.path.expanduser(path)):
-        return saved
-    raise InputError(f'--resume: checkpoint {path} cannot be read: it is cut off, or not of a training')
+    return read_saved(os.path.expanduser(path))
 
 
 def _newest_with_messages(cfg: Config) -> Saved | None:

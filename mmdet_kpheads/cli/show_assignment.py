@@ -1,5 +1,6 @@
 """Draw what AutoAssign has learned: the center prior per class, and the points assigned to each object."""
 
+import argparse
 from collections.abc import Sequence
 from functools import reduce
 from pathlib import Path
@@ -12,16 +13,18 @@ from mmdet.registry import DATASETS, MODELS
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
-from mmengine.runner import load_checkpoint
+from mmengine.runner import CheckpointLoader
 from torch import Tensor
 
 from mmdet_kpheads_cli.parsers import parse
 
 from ..data.visualization import FONT, FONT_SCALE, GROUND_TRUTH_COLOR, blend, colors, draw_boxes, montage, side_by_side
 from ..errors import InputError
+from ..fitting import load_whole
 from ..functional.autoassign import log_center_prior, precision_of
 from ..heads import AutoAssignHead, CenterPrior
-from . import arguments
+from . import arguments, config_checks
+from .failures import config_errors
 
 PRIOR_REACH = 4.0  # strides shown on each side of the box center
 PRIOR_PX = 201  # side of the plot of a class
@@ -109,18 +112,29 @@ def main(argv: list[str] | None = None) -> None:
     """
     args = parse('show-assignment', argv)
     cfg = arguments.load_config(args)
+    config_checks.require_keys(cfg, 'model', 'train_dataloader')
     arguments.require_checkpoint(args.checkpoint)
+    folder = arguments.require_folder('--out', args.out)
     init_default_scope(cfg.get('default_scope', 'mmdet'))
+    with config_errors(cfg):
+        draw(cfg, args, folder)
+    print(f'center_prior.png and positive_weights.png are in {folder}')
+
+
+def draw(cfg: Config, args: argparse.Namespace, folder: Path) -> None:
+    """Build the detector and write both pictures.
+
+    Raises:
+        InputError: As :func:`main`.
+    """
     model = MODELS.build(cfg.model)
     if not isinstance(model.bbox_head, AutoAssignHead):
         raise InputError(f'{args.config} has a {type(model.bbox_head).__name__}: only AutoAssignHead learns a prior')
-    load_checkpoint(model, args.checkpoint, map_location='cpu', strict=True)
+    load_whole(model, CheckpointLoader.load_checkpoint(args.checkpoint, 'cpu'), args.checkpoint, args.config)
     model.eval()
     torch.manual_seed(0)
     image, instances, levels, classes = weights_of_image(cfg, model, args.image)
-    folder = Path(args.out)
     folder.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(folder / 'center_prior.png'), draw_prior(model.bbox_head.center_prior, classes))
     pictures = weight_pictures(image, instances, levels, model.bbox_head.strides, classes)
     cv2.imwrite(str(folder / 'positive_weights.png'), reduce(side_by_side, pictures))
-    print(f'center_prior.png and positive_weights.png are in {folder}')

@@ -20,10 +20,11 @@ from mmdet_kpheads_cli.parsers import parse
 from .. import compat
 from ..data.check import require_readable
 from ..data.dataset_sources import dataset_sources
+from ..data.prediction_files import require_display
 from ..deploy.onnx_packages import open_onnx
 from ..detectors.flip_tta import FlipTTA
 from ..errors import InputError, listed
-from . import arguments
+from . import arguments, config_checks
 from .failures import config_errors
 from .header import print_plan, print_run
 from .showing import draw, print_pictures, show_progress
@@ -110,9 +111,25 @@ def main(argv: list[str] | None = None) -> None:
         raise InputError(f'--out must end in .pkl or .pickle, but is {args.out}')
     require_one_detector(args)
     cfg = arguments.load_config(args)
-    arguments.require_keys(cfg, 'model', 'test_dataloader', 'test_cfg', 'test_evaluator')
+    config_checks.require_keys(cfg, 'model', 'test_dataloader', 'test_cfg', 'test_evaluator')
+    config_checks.require_numbers(cfg)
     if args.checkpoint:
         arguments.require_checkpoint(args.checkpoint)
+    arguments.require_folder('--work-dir', cfg.work_dir)
+    if args.show:
+        require_display()
+    if args.out:
+        arguments.require_folder('--out', Path(args.out).parent)
+    with config_errors(cfg):
+        run(cfg, args)
+
+
+def run(cfg: Config, args: argparse.Namespace) -> None:
+    """Build the runner, print what it will do, and test.
+
+    Raises:
+        InputError: As :func:`main`.
+    """
     files = {} if format_only(cfg.test_evaluator) else {'test': require_readable(cfg.test_dataloader.dataset)}
     cfg.load_from = args.checkpoint
     if args.onnx:
@@ -120,7 +137,7 @@ def main(argv: list[str] | None = None) -> None:
     print_plan(cfg, files)
     runner = build_runner(cfg, args)
     if args.checkpoint:
-        arguments.require_fitting(runner.model, args.checkpoint)
+        arguments.require_fitting(runner.model, args.checkpoint, args.config)
     if args.out:
         runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
     show_progress(runner)
@@ -141,6 +158,5 @@ def build_runner(cfg: Config, args: argparse.Namespace) -> Runner:
         print(f'speed: {", ".join(chosen)}')
     setup_cache_size_limit_of_dynamo()
     compat.register(init_default_scope=False)  # faster than by the runner, with all that they import
-    with config_errors(cfg):
-        runner: Runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner: Runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     return runner

@@ -11,7 +11,7 @@ from mmengine.device import get_device
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 
 from mmdet_kpheads_cli.parsers import PROG, parse
 
@@ -19,7 +19,7 @@ from .. import compat
 from ..data.check import require_readable
 from ..errors import InputError
 from ..hooks import LoadingReportHook
-from . import arguments
+from . import arguments, config_checks
 from .failures import config_errors, ending_well
 from .header import print_plan, print_run
 from .resuming import resume
@@ -60,6 +60,19 @@ def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
             add_hook(cfg, kind)
 
 
+def check_config(cfg: Config) -> None:
+    """Check what a training needs of its config.
+
+    Raises:
+        InputError: If something is missing or makes no sense.
+    """
+    config_checks.require_keys(cfg, 'model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
+    config_checks.require_loop(cfg, 'val')
+    config_checks.require_numbers(cfg)
+    config_checks.require_optimizer(cfg)
+    arguments.require_folder('--work-dir', cfg.work_dir)
+
+
 def check_inputs(cfg: Config) -> None:
     """Check datasets and pretrained weights before anything is built; print the model and the data.
 
@@ -74,7 +87,7 @@ def check_inputs(cfg: Config) -> None:
 def outcome(runner: Runner, args: argparse.Namespace) -> str:
     """The best checkpoint with its metric, or else the last one, and the command to test it."""
     found = runner.message_hub.runtime_info
-    checkpoint = found.get('best_ckpt') or find_latest_checkpoint(runner.work_dir)
+    checkpoint = found.get('best_ckpt') or found.get('last_ckpt')
     if not checkpoint:
         return 'no checkpoint was saved'
     metric = next((hook.key_indicators[0] for hook in runner.hooks if getattr(hook, 'best_ckpt_path', None)), '')
@@ -94,10 +107,11 @@ def main(argv: list[str] | None = None) -> None:
     """
     args = parse('train', argv)
     cfg = arguments.load_config(args)
-    arguments.require_keys(cfg, 'model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
     with ending_well(cfg):
-        apply_arguments(cfg, args)
-        check_inputs(cfg)
+        with config_errors(cfg):
+            check_config(cfg)
+            apply_arguments(cfg, args)
+            check_inputs(cfg)
         setup_cache_size_limit_of_dynamo()
         compat.register(init_default_scope=False)  # faster than by the runner, with all that they import
         run(cfg, args)
@@ -113,7 +127,7 @@ def run(cfg: Config, args: argparse.Namespace) -> None:
     with config_errors(cfg, steps.any):
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
         if cfg.get('resume') and cfg.get('load_from'):
-            arguments.require_fitting(runner.model, cfg.load_from)
+            arguments.require_fitting(runner.model, cfg.load_from, args.config)
         runner.register_hook(steps)
         runner.register_hook(LoadingReportHook())
         show_progress(runner)
@@ -125,15 +139,23 @@ def run(cfg: Config, args: argparse.Namespace) -> None:
 
 
 class StepCounter(Hook):
-    """Counts the steps that this process has made."""
+    """Knows whether training, and the validation that runs now, have made a step in this process."""
 
     def __init__(self) -> None:
-        self.steps = 0
+        self.trained, self.validating, self.validated = False, False, False
 
     def after_train_iter(self, *args: Any, **options: Any) -> None:
-        """Count one."""
-        self.steps += 1
+        """A step of the training is made."""
+        self.trained = True
+
+    def before_val(self, *args: Any, **options: Any) -> None:
+        """A validation begins."""
+        self.validating = True
+
+    def after_val(self, *args: Any, **options: Any) -> None:
+        """A validation is complete, with its metric."""
+        self.validating, self.validated = False, True
 
     def any(self) -> bool:
-        """Whether there was one."""
-        return self.steps > 0
+        """Whether an error that is raised now can no longer be due to the config alone."""
+        return self.trained and (self.validated or not self.validating)

@@ -7,11 +7,14 @@ for local files and URLs by ``load``, which has no fallback.
 """
 
 import _codecs
+import errno
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import torch
@@ -21,10 +24,24 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 from numpy._core import multiarray
 from torch.torch_version import TorchVersion
 
-from ..errors import InputError
+from ..errors import InputError, shown
 
 NUMBER_TYPES = '?bhilqBHILQefd'
-CUT_OFF = re.compile('PytorchStreamReader|unexpected EOF|Invalid argument')  # in torch's errors for a file cut off
+ZIP_START, PICKLE_START = b'PK\x03\x04', b'\x80'  # of checkpoints since torch 1.6, and of older ones
+# Other files that are taken for checkpoints: how they begin, and what they are
+KINDS = {
+    b'<': 'a web page or XML: was the download refused?',
+    b'version https://git-lfs': 'a pointer of Git LFS: fetch the file itself with git lfs pull',
+    b'\x08': 'an ONNX file, or another one in protobuf',
+    b'\x89HDF': 'an HDF5 file',
+    b'\x1f\x8b': 'compressed: unpack it first',
+}
+# What torch raises for files that are not as it wrote them; EINVAL for one that is cut off near its end
+BROKEN = (UnpicklingError, EOFError, RuntimeError, ValueError, KeyError, IndexError, AttributeError, OSError)
+ARCHIVES = {  # files in zip archives that torch.save did not write
+    'constants.pkl': 'it is a TorchScript archive; take the checkpoint that it was made from',
+    'archive_format': 'it is a model in the format .pt2; take the checkpoint that it was made from',
+}
 # mmengine pickles these functions, which Python writes as getattr(class, name).
 FUNCTIONS: dict[type, tuple[str, ...]] = {
     HistoryBuffer: ('min', 'max', 'current', 'mean'),
@@ -47,19 +64,20 @@ def install() -> None:
     mmengine_checkpoint.CheckpointLoader.register_scheme('', loader=load_from_local, force=True)
 
 
-def load(file: Any, map_location: Any = None, weights_only: bool | None = None) -> Any:
+def load(file: Any, map_location: Any = None, weights_only: bool | None = None, mmap: bool = False) -> Any:
     """Read a checkpoint as data; replaces the fork's ``_safe_torch_load``.
 
     Args:
         file: Path or open file.
         map_location: As for ``torch.load``.
         weights_only: Ignored; it is always True.
+        mmap: Read the tensors only when they are used. Files of torch before 1.6 do not allow it.
 
     Raises:
-        InputError: If the file asks for anything but data, or is cut off. The message names the file and what it asked
-            for. Nothing in the file has run.
+        InputError: If the file asks for anything but data, is cut off, or is no checkpoint. The message names the file
+            and what it asked for. Nothing in the file has run.
     """
-    return _refusing(file, lambda: torch.load(file, map_location=map_location, weights_only=True))
+    return _refusing(file, lambda: torch.load(file, map_location=map_location, weights_only=True, mmap=mmap))
 
 
 def load_from_local(filename: str, map_location: Any = None) -> Any:
@@ -100,22 +118,61 @@ def load_url(url: str, **options: Any) -> Any:
 
 
 def _refusing(source: Any, read: Callable[[], Any]) -> Any:
+    """Read a checkpoint, and say in one line why it cannot be read.
+
+    Raises:
+        InputError: As ``load``.
+    """
     name = getattr(source, 'name', source)
     try:
-        return read()
-    except UnpicklingError as error:
+        content = read()
+    except BROKEN as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
         asked = re.search(r'GLOBAL (\S+)', str(error)) or re.search(r'REDUCE.* (\S+)', str(error))
-        reason = 'it is not a checkpoint'
-        if asked:
-            reason = f'it references {asked[1].removeprefix("builtins.")}, which is not a tensor or plain data'
+        if not asked:
+            reason = _kind(source) or next(iter(str(error).splitlines()), type(error).__name__)
+            raise InputError(f'checkpoint {name!r} cannot be read: {reason}') from error
+        referenced = asked[1].removeprefix('builtins.')
+        referenced = referenced if referenced.isprintable() else shown(referenced)
         raise InputError(
-            f'checkpoint {name!r} is refused: {reason}. Nothing was executed. '
+            f'checkpoint {name!r} is refused: it references {referenced}, which is not a tensor or plain data. '
+            'Nothing was executed. '
             'If you trust its origin, first declare that with torch.serialization.add_safe_globals.'
         ) from None
-    except (EOFError, OSError, RuntimeError) as error:
-        if not isinstance(error, EOFError) and not CUT_OFF.search(str(error)):
-            raise
-        raise InputError(f'checkpoint {name!r} cannot be read: the file is empty or cut off; copy it again') from None
+    weights = content.get('state_dict', content) if isinstance(content, Mapping) else content
+    if not isinstance(weights, Mapping):
+        raise InputError(f'checkpoint {name!r} holds no weights by name, but a {type(weights).__name__}')
+    return content
+
+
+def _kind(source: Any) -> str:
+    """What a file is that torch cannot read as a checkpoint; empty if that is not known."""
+    path = Path(source if isinstance(source, str | Path) else getattr(source, 'name', ''))
+    if not path.is_file():
+        return ''
+    with path.open('rb') as file:
+        start = file.read(64)
+    if not start:
+        return 'the file is empty; copy it again'
+    if start.startswith(ZIP_START):
+        return _kind_of_archive(path)
+    if start.startswith(PICKLE_START):
+        return 'it is cut off, or a plain pickle; nothing was executed. A checkpoint is a file that torch.save wrote'
+    kind = next((kind for begin, kind in KINDS.items() if start.startswith(begin)), 'another kind of file')
+    return f'it is not a checkpoint; it is {kind}'
+
+
+def _kind_of_archive(path: Path) -> str:
+    """What a zip archive is that torch cannot read as a checkpoint; empty if torch.save may have written it."""
+    try:
+        with ZipFile(path) as archive:
+            names = {name.rpartition('/')[2] for name in archive.namelist()}
+    except (BadZipFile, OSError, ValueError):
+        return 'the file is cut off; copy it again'
+    if found := next((kind for name, kind in ARCHIVES.items() if name in names), ''):
+        return found
+    return '' if 'data.pkl' in names else 'it is not a checkpoint; it is another kind of zip archive'
 
 
 def _safe_globals() -> list[Callable | tuple[Callable, str]]:
@@ -125,13 +182,22 @@ def _safe_globals() -> list[Callable | tuple[Callable, str]]:
         for function in (multiarray._reconstruct, multiarray.scalar)
         for package in ('numpy.core', 'numpy._core')  # as numpy 1 and numpy 2 write it
     ]
-    classes = [*FUNCTIONS, np.ndarray, np.dtype, *{type(np.dtype(code)) for code in NUMBER_TYPES}]
+    classes = [*FUNCTIONS, np.ndarray, *{type(np.dtype(code)) for code in NUMBER_TYPES}]
     return [
         *rebuild,
         *((cls, f'{cls.__module__}.{cls.__qualname__}') if NAMED_ENTRIES else cls for cls in classes),
+        _named(_number_type, 'numpy', 'dtype'),
         _named(_function_of, 'builtins', 'getattr'),
         _codecs.encode,  # the bytes of a NumPy number; torch allows it itself from 2.5 on
     ]
+
+
+def _number_type(*args: Any) -> np.dtype:
+    """Replace ``numpy.dtype`` in a checkpoint, for numbers alone: objects are refused, also as fields."""
+    dtype = np.dtype(*args)
+    if dtype.char not in NUMBER_TYPES:
+        raise UnpicklingError(f'Unsupported global: GLOBAL numpy.dtype({dtype.name})')
+    return dtype
 
 
 def _function_of(owner: Any, name: str) -> Any:

@@ -13,6 +13,7 @@ from mmengine.config import Config
 
 from ..errors import InputError
 
+SUFFIXES = ('.py', '.json', '.yaml', '.yml')  # of mmengine's configs
 PACKAGE_ROOT = Path(__file__).parents[1]
 _mmengine_get_cfg_path = Config._get_cfg_path
 
@@ -37,8 +38,11 @@ def find_config(name: str | Path) -> Path:
     Raises:
         InputError: If there is none. The message names similar ones.
     """
-    if Path(name).is_file():
-        return Path(name)
+    path = Path(name)
+    if path.is_file() and path.suffix not in SUFFIXES:
+        raise InputError(f'config {name} must end in {", ".join(SUFFIXES)}')
+    if path.is_file():
+        return path
     root = configs_root()
     relative = str(name).removeprefix('mmdet_kpheads::').removeprefix('configs/')
     for file in (root / relative, root / f'{relative}.py'):
@@ -46,8 +50,9 @@ def find_config(name: str | Path) -> Path:
             return file
     known = {str(path.relative_to(root)): path.name for path in root.rglob('*.py') if '_base_' not in path.parts}
     near = difflib.get_close_matches(Path(name).name, known.values(), n=3)
-    hint = [path for path, file in known.items() if file in near] or sorted(known)
-    raise InputError(f'config not found: {name}, neither here nor in {root}; is it one of {", ".join(hint)}?')
+    hint = [path for path, file in known.items() if file in near] or [path for path in sorted(known) if 'demo' in path]
+    found = f'config {name} is a folder' if path.is_dir() else f'config not found: {name}, neither here nor in {root}'
+    raise InputError(f'{found}; is it one of {", ".join(hint)}?')
 
 
 def get_cfg_path(cfg_path: str, filename: str) -> tuple[str, str | None]:
@@ -71,6 +76,10 @@ def get_cfg_path(cfg_path: str, filename: str) -> tuple[str, str | None]:
             raise FileNotFoundError(f'{cfg_path} in {filename}: there is no {ours}')
         return str(ours), None
     spec = find_spec(package) if path and package.isidentifier() else None
-    if spec and spec.origin and (packed := Path(spec.origin).parent / '.mim' / 'configs' / path).is_file():
-        return str(packed), package
+    if path and not spec:
+        raise FileNotFoundError(f'{cfg_path} in {filename}: there is no package {package}')
+    if spec and spec.origin and (packed := Path(spec.origin).parent / '.mim' / 'configs').is_dir():
+        if not (packed / path).is_file():
+            raise FileNotFoundError(f'{cfg_path} in {filename}: there is no {packed / path}')
+        return str(packed / path), package
     return _mmengine_get_cfg_path(cfg_path, filename)

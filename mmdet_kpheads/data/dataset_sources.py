@@ -1,5 +1,6 @@
 """Finds the COCO and VOC datasets of a config and reads their annotations, without building the datasets."""
 
+import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from ..errors import InputError
 from .annotations import AnnotationFile, read_coco, read_voc
 from .image_files import Decoding
 
+SPELLED = (('metainfo', 'classes'), ('data_prefix', 'img'), ('data_prefix', 'sub_data_root'))
+
 
 @dataclass
 class DatasetSource:
@@ -24,7 +27,7 @@ class DatasetSource:
 
     def path(self, value: str | None) -> Path:
         """Join a path of the config to ``data_root``, as mmengine does."""
-        return Path(self.cfg.get('data_root') or '') / (value or '')
+        return Path(str(self.cfg.get('data_root') or '')) / str(value or '')
 
     def read(self) -> AnnotationFile:
         """Read the annotations.
@@ -66,8 +69,10 @@ def dataset_sources(cfg: Mapping[str, Any]) -> Iterator[DatasetSource]:
         One source per dataset. Datasets of other formats and datasets that are not in local files are skipped.
 
     Raises:
-        InputError: If ``metainfo.classes`` is a single string.
+        InputError: If ``metainfo.classes`` is a single string, or a key is misspelled.
     """
+    if not isinstance(cfg, Mapping):
+        raise InputError(f'a dataset must be a dict, but is {cfg!r}')
     inner = [cfg['dataset']] if 'dataset' in cfg else cfg.get('datasets', [])
     for child in inner:
         yield from dataset_sources(child)
@@ -76,8 +81,17 @@ def dataset_sources(cfg: Mapping[str, Any]) -> Iterator[DatasetSource]:
     kind: Any = DATASETS.get(cfg['type']) if isinstance(cfg.get('type'), str) else cfg.get('type')
     is_voc = reads_like(kind, XMLDataset)
     if (is_voc or reads_like(kind, CocoDataset)) and not cfg.get('backend_args'):
+        for section, key in SPELLED:
+            require_spelling(cfg.get(section) or {}, section, key)
         declared = {**kind.METAINFO, **(cfg.get('metainfo') or {})}.get('classes') or ()
         yield DatasetSource(cfg, is_voc, class_tuple(declared))
+
+
+def require_spelling(section: Mapping[str, Any], name: str, key: str) -> None:
+    """Raise ``InputError`` for a key that is almost the one that is read; mmengine would ignore it."""
+    for given in section:
+        if given != key and difflib.get_close_matches(key, [str(given).lower()], cutoff=0.75):
+            raise InputError(f'{name} of a dataset has the key {given!r}, which nothing reads; did you mean {key!r}?')
 
 
 def reads_like(kind: Any, base: type[BaseDetDataset]) -> bool:

@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import cv2
 import numpy as np
 
+from ..errors import InputError
 from .annotations import AnnotatedImage
 from .coco_writer import coco_dict
 
@@ -24,6 +25,8 @@ IMAGE_SIZE = 128  # side in pixels, unless another is asked for
 TRAIN_FRACTION = 0.75  # of the digits, and of the width of each photo
 HEIGHTS_PX = (28, 60)  # of a drawn digit, before it is cropped to its ink
 OPACITY = (0.75, 1.0)
+MIN_SIZE_PX = HEIGHTS_PX[1] + 4  # the largest digit with a border
+MAX_SIZE_PX = 160  # the photos are 640 pixels wide, and a quarter of them is for validation
 INK_THRESHOLD = 0.25  # minimum opacity of pixels inside the box
 MAX_IOU = 0.1  # between two digits of an image
 PLACEMENT_TRIES = 30
@@ -46,6 +49,12 @@ class DigitImage:
     pixels: np.ndarray
     boxes: np.ndarray
     labels: np.ndarray
+
+
+def require_size(size: int) -> None:
+    """Raise ``InputError`` for images that hold no digit, or that a photo does not cover."""
+    if not MIN_SIZE_PX <= size <= MAX_SIZE_PX:
+        raise InputError(f'--size must be from {MIN_SIZE_PX} to {MAX_SIZE_PX} pixels, but is {size}')
 
 
 def load_source_images(seed: int) -> tuple[SourceImages, SourceImages]:
@@ -178,7 +187,11 @@ def write_digits(
         objects: Digits per image; None for 1 to 5.
         size: Side of the square images in pixels.
         seed: Random seed; equal seeds write equal files.
+
+    Raises:
+        InputError: If the size is too small for a digit, or larger than the background photos of a split.
     """
+    require_size(size)
     splits = zip(('train', 'val'), (num_train, num_val), load_source_images(seed), strict=True)
     for index, (split, count, source) in enumerate(splits):
         rng = np.random.default_rng((seed, index))

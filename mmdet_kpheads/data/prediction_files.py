@@ -127,14 +127,19 @@ class Pictures:
         return cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*CODEC), frame.rate, (width, height))
 
 
+def require_display() -> None:
+    """Raise ``InputError`` if there is no display for a window."""
+    if sys.platform.startswith('linux') and not (os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')):
+        raise InputError('--show needs a display, and DISPLAY is not set: leave it out and open the files instead')
+
+
 def open_window() -> None:
     """Open the window for :func:`show`.
 
     Raises:
         InputError: If there is no display, or OpenCV was built without windows.
     """
-    if sys.platform.startswith('linux') and not (os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')):
-        raise InputError('--show needs a display, and DISPLAY is not set: leave it out and open the files in --out')
+    require_display()
     try:
         cv2.namedWindow(WINDOW, cv2.WINDOW_NORMAL)
     except cv2.error:

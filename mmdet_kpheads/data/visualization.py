@@ -16,6 +16,7 @@ from .annotations import MAX_IMAGE_BYTES, read_bytes
 from .image_files import decode
 
 GROUND_TRUTH_COLOR = (80, 220, 80)
+PREDICTION_COLOR = (60, 140, 255)
 GAP_PX = 4
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 FONT_SCALE = 0.45

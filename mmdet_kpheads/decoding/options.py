@@ -1,7 +1,8 @@
 """The options of each decoder, with their defaults, and how a head reads them from its ``test_cfg``."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 from mmengine.config import ConfigDict
@@ -86,6 +87,51 @@ def read_options(kind: type[Options], cfg: Mapping[str, Any], owner: str) -> Opt
     if unknown:
         raise ValueError(f'test_cfg of {owner}: unknown {unknown}; it reads {sorted(known)}')
     return kind(**cfg)
+
+
+def check_options(options: Any, owner: str) -> None:
+    """Check the values of options, once at the build.
+
+    Args:
+        options: One of the dataclasses above.
+        owner: Name of the head, for the error message.
+
+    Raises:
+        ValueError: For a value that the decoder cannot use; mmdet finds out in the first test, after an epoch.
+    """
+    for item in fields(options):
+        value = getattr(options, item.name)
+        test, rule = RULES.get(item.name, POSITIVE)
+        if not test(value):
+            raise ValueError(f'test_cfg of {owner}: {item.name} must be {rule}, but is {value!r}')
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _is_nms(value: Any) -> bool:
+    if not isinstance(value, Mapping):
+        return value is None
+    kind, threshold = value.get('type', 'nms'), value.get('iou_threshold')
+    return not value or (kind in NMS_TYPES and (_is_number(threshold) or (threshold is None and kind != 'nms')))
+
+
+NMS_TYPES = ('nms', 'soft_nms', 'nms_match', 'nms_rotated', 'nms_quadri')  # of mmcv
+POSITIVE = (lambda value: _is_whole(value) and value > 0, 'a whole number of at least 1')
+RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    'local_maximum_kernel': (lambda value: _is_whole(value) and value > 0 and value % 2 == 1, 'a positive odd number'),
+    'max_per_img': (_is_whole, 'a whole number'),
+    'nms_pre': (_is_whole, 'a whole number'),
+    'score_thr': (_is_number, 'a number'),
+    'min_bbox_size': (_is_number, 'a number'),
+    'distance_threshold': (_is_number, 'a number'),
+    'nms': (_is_nms, f'None, or a dict with a type of {NMS_TYPES} and an iou_threshold'),
+}
 
 
 def live_config(cfg: Mapping[str, Any] | None) -> ConfigDict:

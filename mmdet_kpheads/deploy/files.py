@@ -51,6 +51,7 @@ def write(export: Export, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     images = torch.zeros(2 if export.dynamic_batch else 1, 3, *export.metadata['size'])  # torch.export fixes a 1
     with torch.no_grad(), warnings.catch_warnings():
+        export.graph(images)  # raises what a trace cannot see, such as strides that do not fit
         warnings.simplefilter('ignore')  # about every size that becomes a constant: as intended
         WRITERS[path.suffix](export, images, path)
 

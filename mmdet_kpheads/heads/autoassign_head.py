@@ -17,9 +17,9 @@ from torch.nn.functional import softplus
 
 from ..backends import as_one_graph, check_backend
 from ..decoding.grid_points import GridMaps, decode_grid_points
-from ..decoding.options import GridDecoding, live_config, read_options
+from ..decoding.options import GridDecoding, check_options, live_config, read_options
 from ..losses.autoassign_loss import AutoAssignLoss, GridPredictions, assignment_batch, positive_weights
-from ..losses.build import BOX_LOSS, build_loss
+from ..losses.build import BOX_LOSS, build_loss, require_weight
 from ..registry import MODELS
 from ..structures import Detections, GridPyramid, GroundTruth
 from ..structures.geometry import Size, batch_input_size, full_extents, image_extents
@@ -136,13 +136,16 @@ class AutoAssignHead(AnchorFreeHead):
                 stacklevel=2,
             )
         self.center_prior = CenterPrior(force_topk, topk, num_classes, self.strides)
+        weights = {'pos': pos_loss_weight, 'neg': neg_loss_weight, 'center': center_loss_weight}
+        for name, weight in weights.items():
+            require_weight(weight, f'{name}_loss_weight')
         self.joint_loss = AutoAssignLoss(pos_loss_weight, neg_loss_weight, center_loss_weight, backend)
         self.distance_activation = distance_activation
         self.ignore_regions = ignore_regions
         self.backend = backend
         self.loss_cls = None  # built by the parent, not used
         self.loss_bbox = build_loss(loss_bbox, 'loss_bbox', BOX_LOSS, backend)
-        self.decoding  # noqa: B018  (names unknown keys at the build)
+        check_options(self.decoding, type(self).__name__)
 
     @property
     def decoding(self) -> GridDecoding:
@@ -210,8 +213,7 @@ class AutoAssignHead(AnchorFreeHead):
         Raises:
             ValueError: If the strides do not fit the maps.
         """
-        if 'batch_input_shape' in batch_img_metas[0]:
-            GridPyramid.from_maps(cls_scores, self.strides).require_strides(batch_input_size(batch_img_metas))
+        self._require_strides(cls_scores, batch_img_metas)
         truth = GroundTruth.from_instances(
             batch_gt_instances,
             batch_img_metas,
@@ -239,6 +241,11 @@ class AutoAssignHead(AnchorFreeHead):
             batch = assignment_batch(self._predictions(grid, *maps), truth, grid, pairs, ignored, self.backend)
             losses = self.joint_loss(batch, self.center_prior, self.loss_bbox)
         return losses | self._log(truth, pairs)
+
+    def _require_strides(self, maps: Levels, metas: Sequence[Mapping[str, Any]]) -> None:
+        """Raise ``ValueError`` if the maps do not cover the network input at the strides of the head."""
+        if metas and 'batch_input_shape' in metas[0]:
+            GridPyramid.from_maps(maps, self.strides).require_strides(batch_input_size(metas))
 
     def _pairs(self, truth: GroundTruth, grid: GridPyramid) -> GridPairs:
         return grid_pairs(truth, grid, self.center_prior.topk if self.center_prior.force_topk else 0, self.backend)
@@ -308,7 +315,11 @@ class AutoAssignHead(AnchorFreeHead):
             maps: Class logits, distances and objectness logits by level.
             batch_img_metas: ``img_shape`` and, if the image lies inside a border, ``border``.
             options: Used in place of ``test_cfg``.
+
+        Raises:
+            ValueError: If the strides do not fit the maps.
         """
+        self._require_strides(maps[0], batch_img_metas)
         levels = [GridMaps(*level) for level in zip(*maps, strict=True)]
         grid = GridPyramid.from_maps(maps[0], self.strides)
         extent_px = image_extents(batch_img_metas, maps[0][0].device)
@@ -321,9 +332,14 @@ class AutoAssignHead(AnchorFreeHead):
         Args:
             maps: Class logits, distances and objectness logits by level.
             input_size: (height, width) of the network input in pixels.
+
+        Raises:
+            ValueError: If the strides do not fit the maps.
         """
         levels = [GridMaps(*level) for level in zip(*maps, strict=True)]
         grid = GridPyramid.from_maps(maps[0], self.strides)
+        if all(isinstance(side, int) for size in (input_size, *grid.sizes) for side in size):  # not while it is traced
+            grid.require_strides(input_size)
         return decode_grid_points(levels, grid, full_extents(input_size, maps[0][0]), self.decoding, self.backend)
 
     def predict_by_feat(

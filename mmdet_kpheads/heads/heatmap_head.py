@@ -13,7 +13,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from ..backends import as_one_graph, check_backend, version_of
-from ..decoding.options import live_config, read_options
+from ..decoding.options import check_options, live_config, read_options
 from ..functional.boxes import mirror_boxes
 from ..functional.gaussian import draw
 from ..functional.peaks import gather_cells
@@ -96,7 +96,7 @@ class HeatmapHead(BaseDenseHead):
         self.num_feat_levels = options.num_feat_levels
         self.train_cfg = train_cfg
         self.test_cfg = live_config(test_cfg)
-        self.decoding  # noqa: B018  (names unknown keys at the build)
+        check_options(self.decoding, type(self).__name__)
 
     @property
     def decoding(self) -> Any:

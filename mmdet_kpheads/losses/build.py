@@ -4,6 +4,7 @@ The ways in which losses are called are protocols, so that a loss of your own fi
 tensor or, for grouping, a dict of scalars.
 """
 
+import math
 from dataclasses import dataclass
 from inspect import signature
 from typing import Any
@@ -48,12 +49,19 @@ class LossProtocol:
             raise TypeError(f'it must return one value per {rule}')
 
 
+WEIGHTS = ('loss_weight', 'pull_weight', 'push_weight')
 MMDET_LOSSES, MMDET_IOU_LOSSES = 'mmdet.models.losses', 'mmdet.models.losses.iou_loss'
 HEATMAP_LOSS = LossProtocol(('pred', 'target', 'weight'), ('avg_factor',), from_logits=True)
 ELEMENT_LOSS = LossProtocol(('pred', 'target'), ('reduction_override',), per_box=False)  # of sizes and offsets
 BOX_LOSS = LossProtocol(('pred', 'target'), ('reduction_override',), per_box=True)
 GROUPING_LOSS = LossProtocol(('tags', 'mask'))
 TRIPLET_LOSS = LossProtocol(('embeddings', 'labels', 'valid'))
+
+
+def require_weight(value: Any, name: str) -> None:
+    """Raise ``ValueError`` unless the weight of a loss is a finite number that is not negative."""
+    if not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ValueError(f'{name} must be a finite number, 0 or more, but is {value!r}')
 
 
 def build_loss(cfg: dict[str, Any], argument: str, protocol: LossProtocol, backend: str = 'auto') -> nn.Module:
@@ -70,7 +78,10 @@ def build_loss(cfg: dict[str, Any], argument: str, protocol: LossProtocol, backe
 
     Raises:
         TypeError: If the loss cannot be called this way.
+        ValueError: If it has no type, or its weight is negative or no number.
     """
+    if 'type' not in cfg:
+        raise ValueError(f'{argument} has no type: {dict(cfg)}')
     kind = cfg['type']
     name = kind.__name__ if isinstance(kind, type) and kind.__module__.startswith(MMDET_LOSSES) else kind
     if isinstance(name, str) and name in MODELS.module_dict:
@@ -79,6 +90,8 @@ def build_loss(cfg: dict[str, Any], argument: str, protocol: LossProtocol, backe
     if loss_class in MODELS.module_dict.values() and 'backend' in signature(loss_class).parameters:
         cfg = {'backend': backend, **cfg}
     loss: nn.Module = MMDET_MODELS.build({**cfg, 'type': loss_class or kind})
+    for name in WEIGHTS:
+        require_weight(getattr(loss, name, 1.0), f'{argument}.{name}')
     try:
         protocol.require(loss)
     except TypeError as error:

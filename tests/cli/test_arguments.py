@@ -49,9 +49,9 @@ def test_config_that_cannot_be_read_is_named(tmp_path, text):
 
 
 def test_options_and_work_dir(tmp_path):
-    (tmp_path / 'own.py').write_text('a = dict(b=1)\n')
-    cfg = arguments.load_config(parse(str(tmp_path / 'own.py'), '--cfg-options', 'a.b=2', 'a.c=x,y'))
-    assert cfg.a == {'b': 2, 'c': ['x', 'y']} and cfg.launcher == 'none'
+    (tmp_path / 'own.py').write_text('model = dict(b=1)\n')
+    cfg = arguments.load_config(parse(str(tmp_path / 'own.py'), '--cfg-options', 'model.b=2', 'model.c=x,y'))
+    assert cfg.model == {'b': 2, 'c': ['x', 'y']} and cfg.launcher == 'none'
     assert cfg.work_dir == str(Path('work_dirs/own'))
     assert arguments.load_config(parse(str(tmp_path / 'own.py'), '--work-dir', 'w')).work_dir == 'w'
 

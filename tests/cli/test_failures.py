@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmdet_kpheads.cli import arguments, failures
+from mmdet_kpheads.cli import config_checks, failures
 from mmdet_kpheads.errors import InputError, RunStoppedError
 from mmdet_kpheads_cli import subcommands
 
@@ -107,9 +107,9 @@ def test_the_command_prints_one_line_and_returns_the_code(error, code, line, mon
 
 def test_misspelled_and_missing_keys_are_named():
     with pytest.raises(InputError, match="key 'optim_wraper', which nothing reads; did you mean 'optim_wrapper'"):
-        arguments.require_spelling(Config({'optim_wraper': {}}))
-    arguments.require_spelling(Config({'val_evaluator_voc': {}, 'train_pipeline': [], 'model': {}}))
+        config_checks.require_spelling(Config({'optim_wraper': {}}))
+    config_checks.require_spelling(Config({'val_evaluator_voc': {}, 'train_pipeline': [], 'model': {}}))
     with pytest.raises(InputError, match='config has no model, no train_cfg; is it meant to be a base'):
-        arguments.require_keys(
+        config_checks.require_keys(
             Config({'train_dataloader': {'batch_size': 1}}), 'model', 'train_dataloader', 'train_cfg'
         )

@@ -217,8 +217,83 @@ def test_no_file():
 
 def test_a_broken_file_is_named(tmp_path):
     (tmp_path / 'broken.pth').write_bytes(b'not a checkpoint')
-    with pytest.raises(ValueError, match=r'broken.pth.* is refused'):
+    with pytest.raises(ValueError, match=r"broken.pth' cannot be read: it is not a checkpoint"):
         load_checkpoint(Model(), str(tmp_path / 'broken.pth'))
+
+
+@pytest.mark.parametrize(
+    ('value', 'kind'),
+    [
+        (np.array([1, 'a'], dtype=object), 'object'),
+        (np.zeros(2, [('number', 'f4'), ('anything', 'O')]), 'void96'),
+        (np.zeros(2, [('number', 'f4')]), 'void32'),
+        (np.array(['2026-01-01'], dtype='M8[D]'), 'datetime64'),
+        (np.array('text'), 'str128'),
+    ],
+    ids=['objects', 'field of objects', 'fields', 'dates', 'text'],
+)
+@pytest.mark.parametrize('write', [write_torch, write_legacy])
+def test_arrays_of_anything_but_numbers_are_refused(tmp_path, write, value, kind):
+    """``numpy.dtype`` is a function of the package for ``torch.load``: there is no way to an array of objects."""
+    write(value, tmp_path / 'a.pth')
+    message = rf'is refused: it references numpy\.dtype\({kind}\), which is not a tensor or plain data'
+    with pytest.raises(ValueError, match=message):
+        checkpoint_loading.load(str(tmp_path / 'a.pth'))
+
+
+def test_escape_sequences_in_a_name_are_shown_as_text(tmp_path):
+    Path(tmp_path / 'a.pth').write_bytes(b'\x80\x02cos\nsys\x1b[2Jtem\n)R.')
+    with pytest.raises(ValueError) as error:
+        checkpoint_loading.load(str(tmp_path / 'a.pth'))
+    assert str(error.value).isprintable()
+
+
+def cut(path):
+    torch.save({'state_dict': {'a': torch.ones(1000)}}, path)
+    path.write_bytes(path.read_bytes()[:-500])
+
+
+def write_archive(*names):
+    def write(path):
+        with zipfile.ZipFile(path, 'w') as archive:
+            for name in names:
+                archive.writestr(name, 'x')
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ('write', 'reason'),
+    [
+        (Path.touch, 'the file is empty; copy it again'),
+        (cut, 'the file is cut off; copy it again'),
+        (lambda path: path.write_text('see readme'), 'it is not a checkpoint; it is another kind of file'),
+        (lambda path: path.write_text('<html>'), 'it is not a checkpoint; it is a web page or XML'),
+        (lambda path: path.write_text('version https://git-lfs.github.com/spec/v1'), 'a pointer of Git LFS'),
+        (lambda path: path.write_bytes(b'\x89HDF\r\n'), 'it is an HDF5 file'),
+        (lambda path: path.write_bytes(b'\x1f\x8b\x08'), 'it is compressed: unpack it first'),
+        (lambda path: path.write_bytes(b'\x08\x08\x12\x07pytorch'), 'it is an ONNX file, or another one in protobuf'),
+        (
+            lambda path: path.write_bytes(pickle.dumps({'a': 1})),
+            'it is cut off, or a plain pickle; nothing was executed',
+        ),
+        (write_archive('a.txt'), 'it is another kind of zip archive'),
+        (write_archive('x/archive_format', 'x/data.pkl'), r'it is a model in the format \.pt2'),
+        (lambda path: torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), path), 'it is a TorchScript archive'),
+    ],
+)
+def test_the_kind_of_a_file_that_is_no_checkpoint_is_named(tmp_path, write, reason):
+    path = tmp_path / 'a.pth'
+    write(path)
+    with pytest.raises(ValueError, match=f"checkpoint '.*a.pth' cannot be read: .*{reason}"):
+        load_checkpoint(Model(), str(path))
+
+
+@pytest.mark.parametrize(('content', 'kind'), [([1], 'list'), (torch.ones(1), 'Tensor'), ({'state_dict': [1]}, 'list')])
+def test_a_file_without_weights_by_name_is_refused(tmp_path, content, kind):
+    torch.save(content, tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match=f'holds no weights by name, but a {kind}$'):
+        checkpoint_loading.load(tmp_path / 'a.pth')
 
 
 def test_downloads_are_read_as_data(tmp_path, monkeypatch):

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import pytest
 from mmengine.config import Config
 
@@ -59,6 +57,9 @@ def test_a_missing_base_names_the_file(packed, tmp_path):
         Config.fromfile(derived(tmp_path, 'mmdet_kpheads::centernet/smal.py'))
 
 
-def test_another_package_is_left_to_mmengine(tmp_path):
-    with pytest.raises((AssertionError, ModuleNotFoundError, ValueError)):
-        config_bases.get_cfg_path('no_such_package::a/b.py', str(Path(tmp_path) / 'mine.py'))
+def test_another_package_or_config_that_is_missing_is_named(tmp_path):
+    mine = str(tmp_path / 'mine.py')
+    with pytest.raises(FileNotFoundError, match=r'mine\.py: there is no package no_such_package'):
+        config_bases.get_cfg_path('no_such_package::a/b.py', mine)
+    with pytest.raises(FileNotFoundError, match=r'mine\.py: there is no .*configs/a/b\.py'):
+        config_bases.get_cfg_path('mmdet::a/b.py', mine)

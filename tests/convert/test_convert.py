@@ -4,9 +4,9 @@ import pytest
 import torch
 from mmdet.registry import MODELS
 
-from mmdet_kpheads.cli.convert_checkpoint import check_fit
 from mmdet_kpheads.convert import convert
 from mmdet_kpheads.errors import InputError
+from mmdet_kpheads.fitting import load_whole
 from tests.reference import authors
 
 CLASSES, PX = 3, 128
@@ -168,7 +168,7 @@ def test_converted_weights_reproduce_the_outputs(name):
     converted = convert({'epoch': 7, 'state_dict': saved})
     assert converted.source == name
     model = detector(*ours).eval()
-    check_fit(model, converted.weights, name)  # the command compares shapes the same way
+    load_whole(model, converted.weights, 'foreign.pth', name)  # the command compares shapes the same way
     model.load_state_dict(converted.weights, strict=True)
     image = torch.randn(2, 3, PX, PX)
     with torch.no_grad():
@@ -208,7 +208,7 @@ def test_mmdet_checkpoints_keep_their_names(name):
     for saved, left_out in ((now, []), (old, ['ema_backbone_conv1_weight'])):
         converted = convert({'meta': {}, 'state_dict': saved})
         assert (converted.source, converted.left_out, converted.folded) == ('mmdet', left_out, [])
-        check_fit(model, converted.weights, name)
+        load_whole(model, converted.weights, 'foreign.pth', name)
         assert all(torch.equal(value, now[key]) for key, value in converted.weights.items())
 
 
@@ -220,7 +220,7 @@ def test_biases_in_front_of_a_norm_are_kept_if_the_model_has_them():
         model = detector(backbone, neck, head | dict(norm_cfg=dict(type='BN')))
     converted = convert({'state_dict': model.state_dict()})
     assert not converted.folded
-    check_fit(model, converted.weights, 'BN')
+    load_whole(model, converted.weights, 'foreign.pth', 'BN')
 
 
 def test_unknown_names_are_listed():

@@ -5,10 +5,10 @@ import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
 
-from mmdet_kpheads.cli.convert_checkpoint import check_fit
 from mmdet_kpheads.compat.config_bases import configs_root
 from mmdet_kpheads.convert import convert
 from mmdet_kpheads.errors import InputError
+from mmdet_kpheads.fitting import load_whole
 from tests.reference import authors
 
 DLA_34 = (16, 32, 64, 128, 256, 512)
@@ -60,17 +60,17 @@ def test_autoassign_weights_with_p6_from_p5_fit_the_recipe_with_one_option():
     assert f'the config needs {option})' in converted.report()
     refusal = r'neck.fpn_convs.3.conv.weight is \(256, 256, 3, 3\) and must be \(256, 2048, 3, 3\)'
     with pytest.raises(InputError, match=refusal):
-        check_fit(model, converted.weights, recipe)
+        load_whole(model, converted.weights, 'foreign.pth', recipe)
     cfg.merge_from_dict(dict([option.split('=')]))
     with torch.device('meta'):
-        check_fit(MODELS.build(cfg.model), converted.weights, recipe)
+        load_whole(MODELS.build(cfg.model), converted.weights, 'foreign.pth', recipe)
 
 
 @pytest.mark.usefixtures('mmdet_scope')
 @pytest.mark.parametrize('recipe', RECIPES)
 def test_recipe_accepts_the_authors_weights(recipe):
     theirs, ours = both_models(recipe, recipe)
-    check_fit(ours, convert(theirs.state_dict()).weights, recipe)
+    load_whole(ours, convert(theirs.state_dict()).weights, 'foreign.pth', recipe)
 
 
 @pytest.mark.usefixtures('mmdet_scope')
@@ -81,4 +81,4 @@ def test_another_recipe_refuses_them():
     )
     theirs, ours = both_models(recipe, other)
     with pytest.raises(InputError, match=r'does not fit .* missing, .* unexpected'):
-        check_fit(ours, convert(theirs.state_dict()).weights, recipe)
+        load_whole(ours, convert(theirs.state_dict()).weights, 'foreign.pth', recipe)

@@ -60,6 +60,10 @@ def test_strides_that_do_not_fit_the_maps_are_refused():
     maps = maps_of(build(strides=(8, 16, 32)), 1)
     with pytest.raises(ValueError, match=r'strides \(4, 8, 16\) do not fit .* \(16, 16\) cells .* has not stride 4'):
         losses_of(build(strides=(4, 8, 16)), well_formed(2, CLASSES, SIZE), maps=maps)
+    with pytest.raises(ValueError, match=r'strides \(4, 8, 16\) do not fit'):
+        build(strides=(4, 8, 16)).predict_by_feat(*maps, metas(1, SIZE))
+    with pytest.raises(ValueError, match=r'strides \(4, 8, 16\) do not fit'):
+        build(strides=(4, 8, 16)).decode_full(*maps, input_size=(SIZE, SIZE))
 
 
 @pytest.mark.parametrize('force_topk', [False, True])
@@ -316,6 +320,9 @@ def test_a_head_without_group_norm_is_warned_of():
         (dict(distance_activation='abs'), ValueError, "distance_activation must be one of .* but got 'abs'"),
         (dict(topk=0), ValueError, 'topk must be at least 1, but got 0'),
         (dict(strides=((8, 16),)), ValueError, r'strides must be whole numbers, but got \(\(8, 16\),\)'),
+        (dict(neg_loss_weight=-0.1), ValueError, 'neg_loss_weight must be a finite number, 0 or more, but is -0.1'),
+        (dict(pos_loss_weight=float('nan')), ValueError, 'pos_loss_weight must be a finite number, .* but is nan'),
+        (dict(test_cfg=dict(nms_pre=1.5)), ValueError, 'AutoAssignHead: nms_pre must be a whole number, but is 1.5'),
         (dict(test_cfg=dict(nms_cfg={})), ValueError, r"test_cfg of AutoAssignHead: unknown \['nms_cfg'\]"),
         (
             dict(loss_bbox=dict(type='FocalLoss')),
@@ -388,7 +395,8 @@ def test_batch_of_different_sizes_equals_single_images():
             ]
             for levels in maps
         ]
-        single = head.predict_by_feat(*alone, [all_metas[index]])[0]
+        meta = all_metas[index] | {'batch_input_shape': (height, width)}
+        single = head.predict_by_feat(*alone, [meta])[0]
         torch.testing.assert_close(batch[index].bboxes, single.bboxes, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(batch[index].scores, single.scores, rtol=1e-4, atol=1e-4)
 

@@ -221,6 +221,17 @@ def test_class_specific_sizes_keep_two_objects_of_one_cell():
             'loss_bbox: cannot use L1Loss: .* one value per box',
         ),
         (dict(loss_center_heatmap=dict(type='mmdet.GaussianFocalLoss')), TypeError, 'the head returns logits'),
+        (dict(loss_wh=dict(loss_weight=1.0)), ValueError, "loss_wh has no type: {'loss_weight': 1.0}"),
+        (dict(loss_wh=dict(type='L1Loss', loss_weight=-1)), ValueError, r'loss_wh\.loss_weight must be .* but is -1'),
+        (dict(loss_wh=dict(type='L1Loss', loss_weight='1')), ValueError, r"loss_wh\.loss_weight must be .* is '1'"),
+        (dict(test_cfg=dict(local_maximum_kernel=2)), ValueError, 'local_maximum_kernel must be a positive odd number'),
+        (dict(test_cfg=dict(topk=0)), ValueError, 'topk must be a whole number of at least 1, but is 0'),
+        (dict(test_cfg=dict(topk=True)), ValueError, 'topk must be a whole number of at least 1, but is True'),
+        (dict(test_cfg=dict(score_thr='0.3')), ValueError, "score_thr must be a number, but is '0.3'"),
+        (dict(test_cfg=dict(max_per_img=None)), ValueError, 'max_per_img must be a whole number, but is None'),
+        (dict(test_cfg=dict(nms='nms')), ValueError, "nms must be None, or a dict with a type of .* but is 'nms'"),
+        (dict(test_cfg=dict(nms=dict(type='x', iou_threshold=0.5))), ValueError, 'nms must be None, or a dict'),
+        (dict(test_cfg=dict(nms=dict(type='nms'))), ValueError, 'nms must be None, .* and an iou_threshold'),
     ],
 )
 def test_bad_options_are_named(options, error, text):

@@ -205,6 +205,11 @@ def test_a_triplet_loss_groups_corners(kind):
             TypeError,
             'loss_embedding: cannot use',
         ),
+        (
+            dict(loss_embedding=dict(type='AssociativeEmbeddingLoss', push_weight=-1.0)),
+            ValueError,
+            r'loss_embedding\.push_weight must be a finite number, 0 or more, but is -1.0',
+        ),
         (dict(stack_reduction='max'), ValueError, "stack_reduction must be one of .* but got 'max'"),
         (dict(feat_level=1, num_feat_levels=2), ValueError, 'num_feat_levels must be 1, but got 2'),
         (dict(test_cfg=dict(nms_cfg=SOFT_NMS)), ValueError, r"test_cfg of CornerNetHead: unknown \['nms_cfg'\]"),
