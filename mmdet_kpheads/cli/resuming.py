@@ -41,19 +41,24 @@ def checkpoint_folders(cfg: Config) -> list[Path]:
     return [Path(folder) for folder in folders or [cfg.work_dir]]
 
 
+def readable_checkpoints(cfg: Config, pattern: str) -> tuple[list[Saved], list[str]]:
+    """The checkpoints of a run whose names match a pattern, and the files that cannot be read."""
+    readable, unreadable = [], []
+    for path in (str(path) for folder in checkpoint_folders(cfg) for path in sorted(folder.glob(pattern))):
+        try:
+            readable.append(read_saved(path))
+        except (InputError, OSError):
+            unreadable.append(path)
+    return readable, unreadable
+
+
 def newest_checkpoint(cfg: Config) -> tuple[Saved | None, list[str]]:
     """Find the newest checkpoint of a run that can be read, whatever ``last_checkpoint`` says.
 
     Returns:
         The checkpoint, or None; and the files that cannot be read.
     """
-    paths = [str(path) for folder in checkpoint_folders(cfg) for path in sorted(folder.glob('*.pth'))]
-    readable, unreadable = [], []
-    for path in paths:
-        try:
-            readable.append(read_saved(path))
-        except (InputError, OSError):
-            unreadable.append(path)
+    readable, unreadable = readable_checkpoints(cfg, '*.pth')
     return max(readable, default=None, key=lambda saved: saved[:3]), unreadable
 
 

@@ -10,6 +10,8 @@ from ..hooks import ProgressHook
 from ..hooks.drawing_hook import DrawingHook
 
 DRAWING_HOOK = 'mmdet_kpheads.DrawingHook'
+# mmengine's default cannot draw detections
+VISUALIZER = {'type': 'DetLocalVisualizer', 'vis_backends': [{'type': 'LocalVisBackend'}]}
 
 
 def draw(cfg: Config, **options: Any) -> None:
@@ -23,6 +25,10 @@ def draw(cfg: Config, **options: Any) -> None:
     hook = hooks.setdefault('visualization', ConfigDict())
     if hook.setdefault('type', 'DetVisualizationHook') == 'DetVisualizationHook':
         hook.type = DRAWING_HOOK
+    # mmengine's default visualizer cannot draw detections
+    cfg.setdefault(
+        'visualizer', ConfigDict(type='DetLocalVisualizer', vis_backends=[ConfigDict(type='LocalVisBackend')])
+    )
     absolute = {name: os.path.abspath(value) for name, value in options.items() if name.endswith('_dir') and value}
     hook.update(draw=True, **options | absolute)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from ..cli.resuming import checkpoint_folders, newest_checkpoint, read_saved
+from ..cli.resuming import newest_checkpoint, readable_checkpoints
 from ..errors import InputError, shown
 
 
@@ -30,12 +30,7 @@ def find_run_checkpoint(cfg: Config) -> str:
     Raises:
         InputError: If there is none that can be read; the message names one that cannot.
     """
-    best = [
-        saved
-        for folder in checkpoint_folders(cfg)
-        for path in folder.glob('best_*.pth')
-        if (saved := read_saved(str(path)))
-    ]
+    best, _ = readable_checkpoints(cfg, 'best_*.pth')
     if best:
         return max(best, key=lambda saved: saved.iteration).path
     newest, unreadable = newest_checkpoint(cfg)

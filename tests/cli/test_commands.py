@@ -486,11 +486,12 @@ def test_demo_ends_with_what_it_made(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(demo, 'draw_predictions', lambda found, folder, data, threshold: folder / 'montage.png')
     monkeypatch.setattr(demo, 'read_metrics', lambda folder: {'coco/bbox_mAP_50': 0.9, 'coco/bbox_mAP': 0.7})
     demo.main(['--folder', str(tmp_path)])
-    assert [call[0] for call in calls] == ['train', 'test', 'predict', 'export']
+    assert [call[0] for call in calls] == ['train', 'test', 'predict', 'export', 'report']
     assert calls[2][-1] == str(demo.SCORE_THRESHOLDS['autoassign'])
-    took, ap, *made = capsys.readouterr().out.splitlines()[-6:]
+    took, ap, *made = capsys.readouterr().out.splitlines()[-7:]
     assert 'took 0 s' in took and ap == 'COCO AP50 0.900, AP 0.700 on 300 validation images'
     names = ['last.pth', 'visualizations/autoassign/montage.png', 'predictions/autoassign', 'autoassign_digits.onnx']
+    names += ['work_dirs/autoassign_digits/report.html']
     assert [line.rpartition(': ')[2] for line in made] == [str(tmp_path / name) for name in names]
 
 

@@ -27,7 +27,17 @@ TOOLS = {
     'demo': 'demo',
     'export': 'export',
 }
-SHARED = {'__init__', 'arguments', 'config_checks', 'explanations', 'failures', 'resuming', 'speed'}
+SHARED = {
+    '__init__',
+    'arguments',
+    'config_checks',
+    'explanations',
+    'failures',
+    'header',
+    'resuming',
+    'showing',
+    'speed',
+}
 
 
 def test_every_module_of_the_folder_is_a_subcommand_or_known():

@@ -167,6 +167,19 @@ ARGUMENTS = (
     Mistake('train centernet.py --work-dir file', A_FILE, 'an output folder that is a file', 'name another folder'),
     Mistake('train centernet.py --work-dir file/run', A_FILE, '', ''),
     Mistake('test centernet.py good.pth --out file/found.pkl', A_FILE, '', ''),
+    Mistake(
+        'report nowhere',
+        'work dir not found: nowhere',
+        'there is no such folder',
+        'name the --work-dir of the training',
+    ),
+    Mistake(
+        'report data',
+        'data has no config: name it with --config, or is it not the --work-dir of a run?',
+        'the folder is not that of a training',
+        'name the --work-dir of the training',
+    ),
+    Mistake('report run --checkpoint no.pth', 'checkpoint not found: no.pth', '', ''),
     Mistake('predict centernet.py good.pth photo.jpg --out file', A_FILE, '', ''),
     Mistake('export centernet.py good.pth --out file/model.onnx --size 64 64', A_FILE, '', ''),
     Mistake('init --data data/digits --out file/own.py', A_FILE, '', ''),
@@ -850,7 +863,7 @@ INPUTS = (
     ),
     Mistake(
         'export centernet.py good.pth --out model.onnx --size 64 64',
-        '... is not installed: pip install mmdet-kpheads[export]',
+        '... is not installed: pip install "mmdet-kpheads[export]"',
         'a package for the export is missing',
         'as it says',
         without='onnx',

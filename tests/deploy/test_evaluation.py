@@ -96,7 +96,7 @@ def test_voc_metrics_are_those_of_the_checkpoint(exported, checkpoints, tmp_path
     assert 0.1 < in_torch['pascal_voc/mAP'] < 0.95
     assert in_onnx == pytest.approx(in_torch, abs=1e-3)
     assert len(load('found.pkl')) == len(SIZES)
-    assert all(list(Path(work_dir).rglob('shown/*.jpg')) for work_dir in ('torch', 'onnx'))
+    assert len(list(Path('shown').glob('*.jpg'))) == len(SIZES)
 
 
 @pytest.mark.parametrize(

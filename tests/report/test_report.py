@@ -236,7 +236,7 @@ def test_ground_truth_is_drawn_on_the_image():
         (['data'], 'has no config: name it with --config'),
         (['data', '--config', CONFIGS['centernet']], 'has no checkpoint: name one with --checkpoint'),
         (['work_dirs/centernet', '--checkpoint', 'no.pth'], r'checkpoint not found: no\.pth'),
-        (['work_dirs/centernet', '--checkpoint', 'voc.py'], r"checkpoint 'voc\.py' is refused: it is not a checkpoint"),
+        (['work_dirs/centernet', '--checkpoint', 'voc.py'], r"checkpoint 'voc\.py' cannot be read: it is not a ch"),
         (['work_dirs/centernet', '--checkpoint', 'work_dirs/autoassign/epoch_2.pth'], 'does not fit'),
         (['work_dirs/centernet', '--out', 'no/where.html'], r'--out: there is no folder no'),
         (['work_dirs/centernet', '--device', 'nothing'], "device 'nothing' cannot be used"),

@@ -38,14 +38,14 @@ def test_best_checkpoint_goes_before_a_newer_one(tmp_path):
     assert find_run_checkpoint(config_of(tmp_path)).endswith('epoch_9.pth')
     save(tmp_path / 'best_coco_bbox_mAP_epoch_3.pth', 30)
     save(tmp_path / 'best_voc_epoch_2.pth', 20)
-    (tmp_path / 'best_broken_epoch_5.pth').write_text('cut off')
+    (tmp_path / 'best_broken_epoch_5.pth').write_bytes(b'PK cut off')
     assert find_run_checkpoint(config_of(tmp_path)).endswith('best_coco_bbox_mAP_epoch_3.pth')
 
 
 def test_missing_and_broken_checkpoints_are_named(tmp_path):
     with pytest.raises(InputError, match='has no checkpoint: name one with --checkpoint'):
         find_run_checkpoint(config_of(tmp_path))
-    (tmp_path / 'epoch_1.pth').write_text('cut off')
+    (tmp_path / 'epoch_1.pth').write_bytes(b'PK cut off')
     with pytest.raises(InputError, match=r'epoch_1\.pth cannot be read: it is cut off') as raised:
         find_run_checkpoint(config_of(tmp_path))
     assert first_line(raised.value) == str(raised.value)
