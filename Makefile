@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/installed
 # Its python3.X commands answer for chosen versions only.
 PYENV_PYTHONS = $(shell pyenv versions --bare 2>/dev/null | sort -rV | paste -sd:)
 
-.PHONY: demo test test-fast test-docs test-slow test-overfit test-gpu gpu matrix release-check format check bench clean
+.PHONY: demo test test-fast test-docs test-slow test-overfit test-gpu gpu matrix release-check docs docs-serve format check bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/python tools/demo.py --head $(HEAD)
@@ -39,6 +39,13 @@ test-gpu: $(INSTALLED)
 # Without a card: make gpu GPU=--dry-run, which goes the same way on the CPU with the smallest sizes.
 gpu: $(INSTALLED)
 	$(BIN)/python -m benchmarks.gpu $(GPU)
+
+# The documentation site, in build/site; broken links and references are errors.
+docs: $(INSTALLED)
+	$(BIN)/nox --session docs
+
+docs-serve: $(INSTALLED)
+	$(BIN)/nox --session docs -- serve
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .

@@ -82,6 +82,15 @@ def tables(session: nox.Session) -> None:
     session.log(f'{PAGE} is written')
 
 
+@nox.session(reuse_venv=True)
+def docs(session: nox.Session) -> None:
+    """Build the site into build/site, or serve it: ``nox --session docs -- serve``. A broken link is an error."""
+    packages = nox.project.load_toml('pyproject.toml')['project']['optional-dependencies']['docs']
+    session.install(*packages)
+    command = session.posargs or ['build', '--site-dir', 'build/site']
+    session.run('mkdocs', *command, env={'NO_MKDOCS_2_WARNING': '1'})
+
+
 @nox.session
 def release(session: nox.Session) -> None:
     """Build the sdist, and the wheel from it, twice: equal bytes, complete metadata."""

@@ -1,0 +1,71 @@
+"""What the site adds to the Markdown files: generated reference pages, and links that leave docs/."""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parents[2]
+OUTSIDE = re.compile(r'\[([^\]]+)\]\(\.\./([^)\s]+)\)')
+COPIES = {
+    'CHANGELOG.md': 'changelog.md',
+    'CONTRIBUTING.md': 'contributing.md',
+}  # pages at the top of the repository that the site has, too
+MODULES = {  # page: its title, what it says first, and the modules on it
+    'api': (
+        'Python API',
+        'The public names of `mmdet_kpheads`. Heads, losses, backbones and necks are registered under the same names.',
+        ('heads', 'losses', 'detectors', 'hooks', 'backbones', 'necks', 'inference', 'evaluation', 'deploy.runtime'),
+    ),
+    'functional': (
+        'Formulas',
+        'Pure functions of tensors: the formulas of the papers, and the steps of the heads.',
+        ('functional', 'targets', 'decoding', 'structures', 'ops'),
+    ),
+}
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the generated pages."""
+    for name, (title, first, modules) in MODULES.items():
+        entries = ''.join(f'\n::: mmdet_kpheads.{module}\n' for module in modules)
+        _add(files, config, f'reference/{name}.md', f'# {title}\n\n{first}\n{entries}')
+    _add(files, config, 'reference/commands.md', _commands())
+    for source, page in COPIES.items():
+        text = re.sub(r'\]\((?!docs/|http)', '](../', (ROOT / source).read_text()).replace('](docs/', '](')
+        _add(files, config, page, text)
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
+    """Let links to files outside docs/ lead to the repository, or be plain text while it has no address."""
+
+    def outside(match: re.Match[str]) -> str:
+        text, path = match.groups()
+        if path in COPIES:
+            return f'[{text}]({COPIES[path]})'
+        return f'[{text}]({config.repo_url}/blob/main/{path})' if config.repo_url else text
+
+    return OUTSIDE.sub(outside, markdown)
+
+
+def _add(files: Files, config: Any, path: str, text: str) -> None:
+    files.append(File.generated(config, path, content=text))
+
+
+def _commands() -> str:
+    """Every subcommand with its arguments, from the parsers themselves."""
+    sys.path.insert(0, str(ROOT))
+    from mmdet_kpheads_cli.parsers import ADDERS, DESCRIPTIONS, PROG, SUMMARIES
+
+    parts = ['# Commands\n', f'`{PROG} --help` lists these; `{PROG} NAME --help` prints what is below.\n']
+    for name, summary in SUMMARIES.items():
+        description = DESCRIPTIONS.get(name, f'{summary[0].upper()}{summary[1:]}.')
+        parser = argparse.ArgumentParser(f'{PROG} {name}', description=description)
+        if add := ADDERS.get(name):
+            add(parser)
+        parts.append(f'## {name}\n\n```text\n{parser.format_help()}```\n')
+    return '\n'.join(parts)
