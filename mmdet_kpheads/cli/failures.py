@@ -15,10 +15,17 @@ from ..errors import InputError, RunStoppedError
 from .resuming import newest_checkpoint
 
 CONFIG_ERRORS = (AssertionError, AttributeError, ImportError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
+ENDED = 'another process ended; its own message gives the reason'
+SILENT = (
+    'another process did not answer within {timeout}, the limit in env_cfg.dist_cfg.timeout: it hangs, or the network '
+    'is down; set a longer limit if it is only slow'
+)
 OTHER_PROCESSES = {  # in torch's errors, and what may be the reason
     'DataLoader worker': 'a worker was killed, out of memory?',
-    'Timed out waiting': 'another process does not answer',
-    'Connection closed by peer': 'another process ended',
+    'Timed out waiting': SILENT,
+    'Connection closed by peer': ENDED,
+    'Connection reset by peer': ENDED,
+    'Broken pipe': ENDED,
 }
 TRACEBACK_FILE = 'traceback.txt'
 
@@ -77,10 +84,18 @@ def ending_well(cfg: Config) -> Iterator[None]:
     except RunStoppedError as error:
         raise _stopped(cfg, str(error), error.exit_code) from error
     except RuntimeError as error:
-        reasons = [reason for text, reason in OTHER_PROCESSES.items() if text in str(error)]
-        if not reasons:
+        reason = other_process(error)
+        if not reason:
             raise
-        raise _stopped(cfg, f'{reasons[0]} ({first_line(error)})') from error
+        timeout = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout')
+        limit = f'{timeout} s' if timeout else "torch's default"
+        raise _stopped(cfg, f'{reason.format(timeout=limit)} ({first_line(error)})') from error
+
+
+def other_process(error: Exception) -> str | None:
+    """What another process has done to cause an error; None if it has another cause."""
+    reasons = (reason for text, reason in OTHER_PROCESSES.items() if text in str(error))
+    return next(reasons, None) if isinstance(error, RuntimeError) else None
 
 
 def _stopped(cfg: Config, reason: str, *exit_code: int) -> RunStoppedError:
@@ -105,7 +120,7 @@ def config_errors(cfg: Config, started: Callable[[], bool] = lambda: False) -> I
     except InputError:
         raise
     except CONFIG_ERRORS as error:
-        if started():
+        if started() or other_process(error):
             raise
         path = Path(cfg.work_dir) / TRACEBACK_FILE
         with contextlib.suppress(OSError):
