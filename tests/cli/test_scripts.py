@@ -28,13 +28,18 @@ echo "torchrun $*"
 """
 
 
+def with_commands(folder, **commands):
+    """Environment with commands of these texts, written to a folder."""
+    for name, text in commands.items():
+        (folder / name).write_text(f'#!/usr/bin/env bash{text}')
+        (folder / name).chmod(0o755)
+    return os.environ | {'PATH': f'{folder}:{os.environ["PATH"]}'}
+
+
 @pytest.fixture
 def cluster(tmp_path):
-    """Environment with these commands; torchrun only prints its arguments."""
-    for name, text in (('srun', SRUN), ('scontrol', SCONTROL), ('torchrun', PRINT)):
-        (tmp_path / name).write_text(f'#!/usr/bin/env bash{text}')
-        (tmp_path / name).chmod(0o755)
-    return os.environ | {'PATH': f'{tmp_path}:{os.environ["PATH"]}'}
+    """Slurm's commands, and a torchrun that only prints its arguments."""
+    return with_commands(tmp_path, srun=SRUN, scontrol=SCONTROL, torchrun=PRINT)
 
 
 def called(script, environment, *arguments):
