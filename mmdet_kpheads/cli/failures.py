@@ -73,7 +73,7 @@ def ending_well(cfg: Config) -> Iterator[None]:
             that was killed or does not answer (3), and with its own code where a hook raised it.
     """
     try:
-        with _signals_raise():
+        with _signals_raise(), other_processes_named(cfg):
             yield
     except KeyboardInterrupt:
         raise _stopped(cfg, 'stopped by Ctrl-C', 128 + signal.SIGINT) from None
@@ -83,13 +83,27 @@ def ending_well(cfg: Config) -> Iterator[None]:
         raise _stopped(cfg, f'{type(error).__name__}: {last_line(error)}') from error
     except RunStoppedError as error:
         raise _stopped(cfg, str(error), error.exit_code) from error
+
+
+@contextmanager
+def other_processes_named(cfg: Config) -> Iterator[None]:
+    """Turn an error that another process has caused into one line.
+
+    Args:
+        cfg: Of the run; its timeout is named.
+
+    Raises:
+        RunStoppedError: For another process that was killed or does not answer.
+    """
+    try:
+        yield
     except RuntimeError as error:
         reason = other_process(error)
         if not reason:
             raise
         timeout = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout')
         limit = f'{timeout} s' if timeout else "torch's default"
-        raise _stopped(cfg, f'{reason.format(timeout=limit)} ({first_line(error)})') from error
+        raise RunStoppedError(f'{reason.format(timeout=limit)} ({first_line(error)})') from error
 
 
 def other_process(error: Exception) -> str | None:

@@ -20,7 +20,7 @@ from ..data.check import require_readable
 from ..detectors.flip_tta import FlipTTA
 from ..errors import InputError
 from . import arguments
-from .failures import config_errors
+from .failures import config_errors, other_processes_named
 from .speed import speed_up_test
 
 TTA_META_KEYS = ('ori_shape', 'img_shape', 'scale_factor', 'border', 'flip', 'flip_direction')
@@ -68,6 +68,7 @@ def main(argv: list[str] | None = None) -> None:
 
     Raises:
         InputError: If an input is missing or wrong, or ``--out`` is not a pickle file.
+        RunStoppedError: If another process was killed or does not answer.
     """
     args = parse('test', argv)
     if args.out and not args.out.endswith(('.pkl', '.pickle')):
@@ -86,9 +87,10 @@ def main(argv: list[str] | None = None) -> None:
         print(f'speed: {speed_up_test(cfg, torch.device(get_device()).type)}')
     setup_cache_size_limit_of_dynamo()
     compat.register(init_default_scope=False)  # faster than by the runner, with all that they import
-    with config_errors(cfg):
+    with other_processes_named(cfg), config_errors(cfg):
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     arguments.require_fitting(runner.model, args.checkpoint)
     if args.out:
         runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
-    runner.test()
+    with other_processes_named(cfg):
+        runner.test()
