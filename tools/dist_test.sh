@@ -3,9 +3,7 @@
 #
 #   tools/dist_test.sh CONFIG CHECKPOINT PROCESSES [ARGUMENTS OF tools/test.py]
 #
-# On several machines, set NNODES, NODE_RANK, MASTER_ADDR and, if port 29500 is in use, MASTER_PORT.
+# The environment variables are those of tools/torchrun.sh.
 set -euo pipefail
-config=${1:?CONFIG} checkpoint=${2:?CHECKPOINT} processes=${3:?number of processes}
-exec torchrun --nnodes "${NNODES:-1}" --node-rank "${NODE_RANK:-0}" --nproc-per-node "$processes" \
-    --master-addr "${MASTER_ADDR:-127.0.0.1}" --master-port "${MASTER_PORT:-29500}" \
-    "$(dirname "$0")/test.py" "$config" "$checkpoint" --launcher pytorch "${@:4}"
+config=${1:?CONFIG} checkpoint=${2:?CHECKPOINT} processes=${3:?number of processes} tools=$(dirname "$0")
+exec bash "$tools/torchrun.sh" "$processes" "$tools/test.py" "$config" "$checkpoint" --launcher pytorch "${@:4}"

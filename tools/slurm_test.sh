@@ -1,14 +1,9 @@
 #!/usr/bin/env bash
-# Test on a Slurm cluster, one task per GPU.
+# Test on a Slurm cluster, with one process per GPU.
 #
 #   tools/slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [ARGUMENTS OF tools/test.py]
 #
-# GPUS (8), GPUS_PER_NODE (8), CPUS_PER_TASK (5) and SRUN_ARGS are read from the environment.
+# The environment variables are those of tools/srun.sh.
 set -euo pipefail
-partition=${1:?PARTITION} job=${2:?JOB_NAME} config=${3:?CONFIG} checkpoint=${4:?CHECKPOINT}
-gpus=${GPUS:-8} per_node=${GPUS_PER_NODE:-8}
-per_node=$((gpus < per_node ? gpus : per_node))
-# shellcheck disable=SC2086  # SRUN_ARGS is several words
-exec srun --partition "$partition" --job-name "$job" --gres "gpu:$per_node" --ntasks "$gpus" \
-    --ntasks-per-node "$per_node" --cpus-per-task "${CPUS_PER_TASK:-5}" --kill-on-bad-exit 1 ${SRUN_ARGS:-} \
-    python -u "$(dirname "$0")/test.py" "$config" "$checkpoint" --launcher slurm "${@:5}"
+partition=${1:?PARTITION} job=${2:?JOB_NAME} config=${3:?CONFIG} checkpoint=${4:?CHECKPOINT} tools=$(dirname "$0")
+exec bash "$tools/srun.sh" "$partition" "$job" "$tools/test.py" "$config" "$checkpoint" --launcher pytorch "${@:5}"

@@ -15,10 +15,17 @@ from ..errors import InputError, RunStoppedError
 from .explanations import explain, first_line, last_line
 from .resuming import newest_checkpoint
 
+ENDED = 'another process ended; its own message gives the reason'
+SILENT = (
+    'another process did not answer within {timeout}, the limit in env_cfg.dist_cfg.timeout: it hangs, or the network '
+    'is down; set a longer limit if it is only slow'
+)
 OTHER_PROCESSES = {  # in torch's errors, and what may be the reason
     'DataLoader worker': 'a worker was killed, out of memory?',
-    'Timed out waiting': 'another process does not answer',
-    'Connection closed by peer': 'another process ended',
+    'Timed out waiting': SILENT,
+    'Connection closed by peer': ENDED,
+    'Connection reset by peer': ENDED,
+    'Broken pipe': ENDED,
 }
 TRACEBACK_FILE = 'traceback.txt'
 
@@ -66,7 +73,7 @@ def ending_well(cfg: Config) -> Iterator[None]:
             that was killed or does not answer (3), and with its own code where a hook raised it.
     """
     try:
-        with _signals_raise():
+        with _signals_raise(), other_processes_named(cfg):
             yield
     except KeyboardInterrupt:
         raise _stopped(cfg, 'stopped by Ctrl-C', 128 + signal.SIGINT) from None
@@ -76,11 +83,33 @@ def ending_well(cfg: Config) -> Iterator[None]:
         raise _stopped(cfg, f'{type(error).__name__}: {last_line(error)}') from error
     except RunStoppedError as error:
         raise _stopped(cfg, str(error), error.exit_code) from error
+
+
+@contextmanager
+def other_processes_named(cfg: Config) -> Iterator[None]:
+    """Turn an error that another process has caused into one line.
+
+    Args:
+        cfg: Of the run; its timeout is named.
+
+    Raises:
+        RunStoppedError: For another process that was killed or does not answer.
+    """
+    try:
+        yield
     except RuntimeError as error:
-        reasons = [reason for text, reason in OTHER_PROCESSES.items() if text in str(error)]
-        if not reasons:
+        reason = other_process(error)
+        if not reason:
             raise
-        raise _stopped(cfg, f'{reasons[0]} ({first_line(error)})') from error
+        timeout = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout')
+        limit = f'{timeout} s' if timeout else "torch's default"
+        raise RunStoppedError(f'{reason.format(timeout=limit)} ({first_line(error)})') from error
+
+
+def other_process(error: Exception) -> str | None:
+    """What another process has done to cause an error; None if it has another cause."""
+    reasons = (reason for text, reason in OTHER_PROCESSES.items() if text in str(error))
+    return next(reasons, None) if isinstance(error, RuntimeError) else None
 
 
 def _stopped(cfg: Config, reason: str, *exit_code: int) -> RunStoppedError:
@@ -105,7 +134,8 @@ def config_errors(cfg: Config, started: Callable[[], bool] = lambda: False) -> I
     except (InputError, RunStoppedError):
         raise
     except Exception as error:  # mmengine, mmdet, torch and OpenCV raise every kind
-        if started() or (isinstance(error, OSError) and not isinstance(error, FileNotFoundError)):
+        of_system = isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
+        if started() or of_system or other_process(error):
             raise
         raise InputError(f'the config does not work: {explain(error, cfg)} ({_traceback_place(cfg)})') from error
 

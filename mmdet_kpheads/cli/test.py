@@ -25,7 +25,7 @@ from ..deploy.onnx_packages import open_onnx
 from ..detectors.flip_tta import FlipTTA
 from ..errors import InputError, listed
 from . import arguments, config_checks
-from .failures import config_errors
+from .failures import config_errors, other_processes_named
 from .header import print_plan, print_run
 from .showing import draw, print_pictures, show_progress
 from .speed import speed_up_test, use_fast_metric
@@ -105,6 +105,7 @@ def main(argv: list[str] | None = None) -> None:
 
     Raises:
         InputError: If an input is missing or wrong, or ``--out`` is not a pickle file.
+        RunStoppedError: If another process was killed or does not answer.
     """
     args = parse('test', argv)
     if args.out and not args.out.endswith(('.pkl', '.pickle')):
@@ -120,7 +121,7 @@ def main(argv: list[str] | None = None) -> None:
         require_display()
     if args.out:
         arguments.require_folder('--out', Path(args.out).parent)
-    with config_errors(cfg):
+    with other_processes_named(cfg), config_errors(cfg):
         run(cfg, args)
 
 

@@ -27,6 +27,8 @@ from .showing import draw, print_pictures, show_progress, skip_zero_counters
 from .speed import add_hook, speed_up_training
 
 OWN_HOOKS = ('mmdet_kpheads.FiniteLossHook', 'mmdet_kpheads.ResumeHook')
+# Without it each process validates with batch normalization statistics of its own, and those of the first are saved.
+DISTRIBUTED_HOOKS = ('SyncBuffersHook',)
 
 
 def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
@@ -55,7 +57,7 @@ def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
         resume(cfg)
     elif cfg.get('load_from'):
         arguments.require_checkpoint(cfg.load_from)
-    for kind in OWN_HOOKS:
+    for kind in (*OWN_HOOKS, *(DISTRIBUTED_HOOKS if cfg.get('launcher', 'none') != 'none' else ())):
         if kind not in [hook.get('type') for hook in cfg.get('custom_hooks') or []]:
             add_hook(cfg, kind)
 

@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.dist import is_main_process
+from mmengine.dist import all_gather_object, get_rank
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ..registry import HOOKS
 
-RANDOM_STATE = 'random_state'
+RANDOM_STATE = 'random_state'  # of the first process
+OTHER_RANDOM_STATES = 'random_state_of_other_processes'
 # What a schedule counts; the rest of its state comes from the config.
 PROGRESS = {'last_step', '_global_step', '_last_value', 'base_values', 'verbose'}
 
@@ -52,42 +53,54 @@ def schedule_changes(saved: list[dict], config: list[Any]) -> list[str]:
 class ResumeHook(Hook):
     """Makes a resumed run equal to an undisturbed one, bit for bit on a CPU with data loaded in the main process.
 
-    The random state of the main process (Python, NumPy, torch, CUDA) is saved in each checkpoint and restored when the
-    run is resumed. Validation leaves the random state as it was, since a resumed run does not repeat it. Warns if the
-    run has another length or other schedules than the one that was interrupted: mmengine goes on with the schedules of
-    the checkpoint.
+    The random state (Python, NumPy, torch, CUDA) of each process of a distributed run is saved in each checkpoint and
+    restored when the run is resumed. Validation leaves the random state as it was, since a resumed run does not repeat
+    it. Warns if the run has another length or other schedules than the one that was interrupted: mmengine goes on with
+    the schedules of the checkpoint.
 
-    Not restored: the random state of persistent workers, and that of other processes than the first.
+    Not restored: the random state of persistent workers; in a checkpoint that is written within an epoch, that of other
+    processes than the first.
     """
 
     def __init__(self) -> None:
         self.before_validation: dict[str, Any] | None = None
-        self.resumed: dict[str, Any] | None = None
+        self.others: list[dict[str, Any]] = []
+        self.resumed: list[dict[str, Any]] = []
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Save the random state of the training, and the length of the run."""
         checkpoint[RANDOM_STATE] = self.before_validation or random_state()
+        checkpoint[OTHER_RANDOM_STATES] = self.others
         checkpoint['meta']['max_iters'] = runner.max_iters
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Keep the random state of a resumed run until its training starts, and compare the schedules."""
         if not runner._resume:
             return
-        self.resumed = checkpoint.get(RANDOM_STATE)
+        if RANDOM_STATE in checkpoint:
+            self.resumed = [checkpoint[RANDOM_STATE], *checkpoint.get(OTHER_RANDOM_STATES, [])]
         self._compare_schedules(runner, checkpoint)
 
     def before_train(self, runner: Runner) -> None:
         """Restore the random state."""
-        if self.resumed is None:
+        states, self.resumed = self.resumed, []
+        if not states:
             return
-        if is_main_process():
-            set_random_state(self.resumed)
-        self.resumed = None
+        if get_rank() < len(states):
+            set_random_state(states[get_rank()])
         if runner.train_dataloader.num_workers and runner.train_dataloader.persistent_workers:
             runner.logger.info(
                 'resumed: the random augmentation of persistent workers starts anew; with persistent_workers=False it '
                 'is that of an undisturbed run'
             )
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Forget the random states of the epoch before."""
+        self.others = []
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Collect the random states of the other processes, since only the first one saves checkpoints."""
+        self.others = all_gather_object(random_state())[1:]
 
     def before_val(self, runner: Runner) -> None:
         """Keep the random state of the training."""

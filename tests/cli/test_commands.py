@@ -142,6 +142,15 @@ def options_of(monkeypatch, native, device, *words):
     return cfg
 
 
+@pytest.mark.parametrize(('launcher', 'hooks'), [('none', 0), ('pytorch', 1)])
+def test_processes_average_their_batch_normalization_statistics(launcher, hooks):
+    cfg = Config.fromfile(configs_root() / CONFIG)
+    cfg.launcher = launcher
+    for _ in range(2):
+        train.apply_arguments(cfg, parse('train', [CONFIG]))
+    assert [hook.type for hook in cfg.custom_hooks].count('SyncBuffersHook') == hooks
+
+
 @pytest.mark.parametrize(
     ('native', 'device', 'words', 'kind'),
     [

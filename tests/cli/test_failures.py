@@ -39,10 +39,19 @@ def fail(error):
             r'a worker was killed, .* \(DataLoader .*\)',
             3,
         ),
-        (lambda: fail(RuntimeError('x.cc:78] Timed out waiting 15ms')), r'another process does not answer \(.*\)', 3),
+        (
+            lambda: fail(RuntimeError('x.cc:78] Timed out waiting 15ms')),
+            r"another process did not answer within torch's default, .* env_cfg\.dist_cfg\.timeout: .* \(.*\)",
+            3,
+        ),
+        (
+            lambda: fail(RuntimeError('Read error: Connection reset by peer.')),
+            r'another process ended; .* \(Read.*\)',
+            3,
+        ),
         (lambda: fail(RunStoppedError('loss not finite')), 'loss not finite', 3),
     ],
-    ids=['Ctrl-C', 'SIGTERM', 'full disk', 'image', 'worker', 'rank', 'loss'],
+    ids=['Ctrl-C', 'SIGTERM', 'full disk', 'image', 'worker', 'silent rank', 'dead rank', 'loss'],
 )
 def test_the_cause_and_the_last_checkpoint_are_named(cfg, stop, reason, code):
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
@@ -58,6 +67,17 @@ def test_the_cause_and_the_last_checkpoint_are_named(cfg, stop, reason, code):
     with pytest.raises(RunStoppedError, match=named), failures.ending_well(cfg):
         stop()
     assert before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+
+def test_the_timeout_is_named_and_is_no_error_of_the_config(cfg):
+    """Also in the first step, where a RuntimeError is otherwise taken for an error of the config."""
+    cfg.env_cfg = dict(dist_cfg=dict(timeout=20))
+    with (
+        pytest.raises(RunStoppedError, match='did not answer within 20 s, the limit'),
+        failures.ending_well(cfg),
+        failures.config_errors(cfg),
+    ):
+        raise RuntimeError('Timed out waiting 20000ms for recv')
 
 
 @pytest.mark.parametrize(('number', 'code'), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 0)])

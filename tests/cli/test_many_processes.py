@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from mmdet_kpheads.cli import make_digits, test
 from mmdet_kpheads.compat.config_bases import configs_root
+from tests.cli.test_scripts import SCONTROL, SRUN, with_commands
 
 pytest.importorskip('sklearn')
 
@@ -18,12 +20,12 @@ TOOLS = configs_root().parent / 'tools'
 OPTIONS = ('train_cfg.max_epochs=1', 'train_dataloader.batch_size=4')
 
 
-def run(script, *arguments):
+def run(script, *arguments, **variables):
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]
-    path = f'{Path(sys.executable).parent}:{os.environ["PATH"]}'
-    environment = os.environ | dict(PATH=path, MASTER_PORT=str(port), OMP_NUM_THREADS='1')
+    path = f'{Path(sys.executable).parent}:{variables.pop("PATH", os.environ["PATH"])}'
+    environment = os.environ | dict(PATH=path, PORT=str(port), OMP_NUM_THREADS='1') | variables
     command = ['bash', str(TOOLS / script), *arguments]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert result.returncode == 0, result.stderr[-3000:]
@@ -50,3 +52,19 @@ def test_two_processes_train_and_evaluate_as_one(head, tmp_path, monkeypatch):
     test.main([config, checkpoint, '--work-dir', 'one', *all_boxes])
     assert figures('two') == pytest.approx(figures('one'))
     assert figures('one')
+
+
+@pytest.mark.slow
+def test_two_nodes_of_slurm_train_as_two_processes(tmp_path, monkeypatch):
+    """Both nodes are this machine."""
+    monkeypatch.chdir(tmp_path)
+    make_digits.main(['data/digits', '--num-train', '16', '--num-val', '2', '--size', '64'])
+    path = with_commands(tmp_path, srun=SRUN, scontrol=SCONTROL)['PATH']
+    config, options = 'demo/centernet_digits.py', ['--cfg-options', *OPTIONS]
+    run('dist_train.sh', config, '2', '--work-dir', 'processes', *options)
+    slurm = dict(PATH=path, GPUS='2', GPUS_PER_NODE='1', LOCAL_ADDR='127.0.0.1')
+    run('slurm_train.sh', 'partition', 'name', config, '--work-dir', 'nodes', *options, **slurm)
+    nodes, processes = (torch.load(f'{name}/epoch_1.pth', weights_only=True) for name in ('nodes', 'processes'))
+    for name, value in processes['state_dict'].items():
+        assert torch.equal(nodes['state_dict'][name], value), name
+    assert len(nodes['random_state_of_other_processes']) == 1

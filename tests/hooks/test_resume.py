@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmengine.optim.scheduler import LinearLR, MultiStepLR
 
-from mmdet_kpheads.hooks import ResumeHook
+from mmdet_kpheads.hooks import ResumeHook, resume_hook
 from mmdet_kpheads.registry import HOOKS
 
 
@@ -68,6 +68,28 @@ def test_validation_leaves_the_random_state_also_in_what_it_saves():
     hook.after_val(runner())
     for state in (inside, saved(hook)):
         assert str(state['random_state']) == str(expected['random_state'])
+
+
+def test_each_process_gets_its_own_random_state_back(tmp_path, monkeypatch):
+    """The first of three processes saves; each of them resumes."""
+    module = 'mmdet_kpheads.hooks.resume_hook'
+    states, expected = [], []
+    for _ in range(3):
+        states.append(resume_hook.random_state())
+        expected.append(draw())
+    resume_hook.set_random_state(states[0])
+    monkeypatch.setattr(f'{module}.all_gather_object', lambda state: states)
+    hook = ResumeHook()
+    hook.after_train_epoch(runner())
+    torch.save(saved(hook), tmp_path / 'a.pth')
+    for rank in (2, 1, 0):
+        monkeypatch.setattr(f'{module}.get_rank', lambda rank=rank: rank)
+        resumed(torch.load(tmp_path / 'a.pth', weights_only=True), runner())
+        assert draw() == expected[rank]
+    monkeypatch.setattr(f'{module}.get_rank', lambda: 3)  # more processes than there were
+    resumed(torch.load(tmp_path / 'a.pth', weights_only=True), runner())
+    hook.before_train_epoch(runner())
+    assert saved(hook)[resume_hook.OTHER_RANDOM_STATES] == []  # within an epoch they are unknown
 
 
 def test_old_checkpoints_resume():
