@@ -3,10 +3,10 @@
 mutmut changes one thing at a time and runs the tests that reach the function; ``tests/mutants.toml`` says which tests
 belong to a folder and lists the mutants that change nothing. The report names every other mutant that no test noticed.
 
-    python -m tests.mutants functional             the whole folder, from the start
-    python -m tests.mutants functional 'topk*'     some modules of it, in addition to what ran before
-    python -m tests.mutants functional --again     what no test noticed so far, with the `further` tests too
-    python -m tests.mutants functional --report    no run
+    python -P tests/mutants.py functional             the whole folder, from the start
+    python -P tests/mutants.py functional 'topk*'     some modules of it, in addition to what ran before
+    python -P tests/mutants.py functional --again     what no test noticed so far, with the `further` tests too
+    python -P tests/mutants.py functional --report    no run
 """
 
 import os
