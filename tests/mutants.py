@@ -24,8 +24,14 @@ MUTANTS = Path('mutants')  # where mutmut works, in the current folder
 TABLE = Path(__file__).with_suffix('.toml')
 NOTICED = ('killed', 'timeout', 'segfault')
 # decorators that do not hide a function from mutmut, which by itself passes over every function that has one
-TRANSPARENT = ('torch.no_grad()', 'torch.enable_grad()', 'torch.compiler.disable', 'staticmethod', 'classmethod')
-TRANSPARENT += ('torch.autograd.function.once_differentiable',)
+TRANSPARENT = {
+    'torch.no_grad()',
+    'torch.enable_grad()',
+    'torch.compiler.disable',
+    'torch.autograd.function.once_differentiable',
+    'staticmethod',
+    'classmethod',
+}
 
 
 def main() -> None:
@@ -59,6 +65,7 @@ def configure(folder: str, again: bool = False) -> None:
     from mutmut import configuration
     from mutmut.mutation import file_mutation
 
+    os.environ.setdefault('HYPOTHESIS_PROFILE', 'few')
     of_folder = table()[folder]
     configuration._config = replace(
         configuration.config(),
@@ -73,7 +80,7 @@ def configure(folder: str, again: bool = False) -> None:
         def _skip_node_and_children(self, node: libcst.CSTNode) -> bool:
             if isinstance(node, libcst.FunctionDef):
                 code = [libcst.Module([]).code_for_node(decorator.decorator) for decorator in node.decorators]
-                return not set(code) <= set(TRANSPARENT)
+                return not set(code) <= TRANSPARENT
             return super()._skip_node_and_children(node)
 
     file_mutation.MutationVisitor = Visitor  # type: ignore[misc]
