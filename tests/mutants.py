@@ -10,9 +10,11 @@ belong to a folder and lists the mutants that change nothing. The report names e
 """
 
 import os
+import re
 import shutil
 import sys
 from argparse import ArgumentParser
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,7 @@ TRANSPARENT = {
 
 def main() -> None:
     parser = ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('folder', choices=table())
+    parser.add_argument('folder', choices=set(table()) - {'arguments'})
     parser.add_argument('modules', nargs='*')
     parser.add_argument('--again', action='store_true')
     parser.add_argument('--report', action='store_true')
@@ -110,8 +112,18 @@ def changes(name: str) -> list[str]:
     return [line[0] + ' ' + line[1:].strip() for line in lines if line[:1] in ('-', '+')]
 
 
+def is_default(lines: list[str], arguments: Iterable[str]) -> bool:
+    """Whether a mutant only leaves out one of these arguments, or passes None or False for it."""
+    for name in arguments:
+        without = re.compile(rf',? *{name}=[^,()]*')
+        before, after = (without.sub('', line[2:]).replace(', )', ')') for line in (lines[0], lines[-1]))
+        if before == after and not re.search(rf'{name}=-?[\dT]', lines[-1]):
+            return True
+    return False
+
+
 def survivors(folder: str) -> tuple[int, list[tuple[str, str, list[str]]]]:
-    """How many mutants that nothing noticed are listed as equivalent; name, status and changed lines of the others."""
+    """How many that nothing noticed are listed as equivalent; name, status and changed lines of the others."""
     explained = {
         (entry['module'], line) for entry in table()[folder].get('equivalent', ()) for line in entry['becomes']
     }
@@ -120,7 +132,8 @@ def survivors(folder: str) -> tuple[int, list[tuple[str, str, list[str]]]]:
         if status in NOTICED:
             continue
         module, lines = name.split('.')[2], changes(name)
-        if any((module, line.removeprefix('+ ')) in explained for line in lines):
+        listed = any((module, line.removeprefix('+ ')) in explained for line in lines)
+        if listed or is_default(lines, table()['arguments']):
             equivalent += 1
         else:
             others.append((name, status, lines))

@@ -118,8 +118,7 @@ def test_the_extent_of_a_batch_comes_from_border_or_shape_and_only_a_shape_is_pa
         assert geometry.map_size == (15, 20) and geometry.input_size == (60, 80)
         assert geometry.extent_px.tolist() == extents and geometry.extent_px.dtype == torch.float32
         assert geometry.has_padding is has_padding and geometry.is_mirrored is False
-    under = MapGeometry.under(heatmap, (60, 80), geometry.extent_px)
-    assert under == geometry
+    assert MapGeometry.under(heatmap, (60, 80), geometry.extent_px) == geometry
 
 
 @pytest.mark.parametrize('border', [(0, 64, 5, 5), (5, 5, 0, 64), (8, 4, 0, 64), (0, 64, 8, 4)])
@@ -137,7 +136,8 @@ def test_cells_along_both_axes_of_a_map_that_is_not_square():
     """3 x 5 cells of 10 x 8 px; images end at (17, 20) and (40, 30): in the third column, at the second row's end."""
     geometry = MapGeometry((3, 5), (30, 40), torch.tensor([[0.0, 0.0, 17.0, 20.0], [0.0, 0.0, 40.0, 30.0]]))
     valid = geometry.valid_cells()
-    assert valid[0, 0].nonzero().tolist() == [[y, x] for y in (0, 1) for x in (0, 1, 2)] and valid[1].all()
+    assert valid is not None and valid[1].all()
+    assert valid[0, 0].nonzero().tolist() == [[y, x] for y in (0, 1) for x in (0, 1, 2)]
     assert geometry.last_cell().tolist() == [[2, 1], [4, 2]]
     outside = geometry._replace(extent_px=torch.tensor([[0.0, 0.0, 0.0, 0.0]]))
     assert outside.last_cell().tolist() == [[0, 0]]
@@ -162,7 +162,7 @@ def test_scales_of_a_map_that_is_square_and_of_one_that_is_not():
 
 def test_grid_points_of_a_pyramid_by_hand():
     grid = GridPyramid.from_maps([torch.zeros(1, 9, 2, 3), torch.zeros(1, 9, 1, 2)], [8, 16])
-    assert grid == (((2, 3), (1, 2)), (8, 16)) and grid.starts == (0, 6, 8)
+    assert (grid.sizes, grid.strides, grid.starts) == (((2, 3), (1, 2)), (8, 16), (0, 6, 8))
     points = [[0, 0], [8, 0], [16, 0], [0, 8], [8, 8], [16, 8], [0, 0], [16, 0]]
     assert grid.points_px(torch.device('cpu')).tolist() == points
     assert grid.stride_px(torch.device('cpu')).tolist() == [8] * 6 + [16] * 2
