@@ -16,10 +16,12 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from mmdet_kpheads.heads import AutoAssignHead, CenterNetHead, CornerNetHead
+from tests.heads.conftest import COMPILED, chosen
 from tests.scenes import instances
 from tests.training import BACKEND, summed
 
 pytestmark = pytest.mark.property
+backend = pytest.fixture(params=['cpu', 'reference'], autouse=True)(chosen)
 
 CLASSES = 3
 BACKGROUND = -60.0  # a logit whose loss is 0 in float32
@@ -400,15 +402,14 @@ def test_whatever_half_precision_holds_gives_finite_losses_and_gradients(name, d
 # ---- backends ----
 
 
+@pytest.mark.parametrize('backend', ['cpu', 'export', COMPILED], indirect=True)
 @pytest.mark.parametrize('name', HEADS)
 @given(scene=scenes())
 def test_each_backend_equals_the_reference(name, scene):
+    maps, truth, meta = scene.maps(name), [scene.truth], scene.meta
     reference, head = head_of(name, 'reference'), head_of(name, BACKEND.get())
-    expected = losses_of(reference, scene.maps(name), [scene.truth], [scene.meta], gradients=True)
-    found = losses_of(head, scene.maps(name), [scene.truth], [scene.meta], gradients=True)
+    expected, found = (losses_of(one, maps, truth, [meta], gradients=True) for one in (reference, head))
     require_equal(found[0], expected[0], only='')
     for a, b in zip(found[1], expected[1], strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
-    boxes = boxes_of(reference, scene.maps(name), scene.meta)
-    for backend in (BACKEND.get(), 'export'):
-        require_same_boxes(boxes_of(head_of(name, backend), scene.maps(name), scene.meta), boxes)
+    require_same_boxes(boxes_of(head, maps, meta), boxes_of(reference, maps, meta))
