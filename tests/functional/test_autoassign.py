@@ -122,3 +122,9 @@ def test_the_prior_is_a_product_of_gaussians():
         torch.tensor([1.0, -2.0]), torch.tensor([0.5, 0.0]), precision_of(torch.tensor([2.0, -4.0]))
     ).exp()
     assert value.item() == pytest.approx(math.exp(-0.25 / 8) * math.exp(-4 / 32))
+
+
+def test_each_pair_has_its_own_prior():
+    offset, mean = torch.tensor([[1.0, 0.0], [2.0, 3.0]]), torch.tensor([[0.0, 0.0], [1.0, 1.0]])
+    precision = precision_of(torch.tensor([[1.0, 1.0], [1.0, 2.0]]))
+    assert log_center_prior(offset, mean, precision).tolist() == [-1.0, -0.5]

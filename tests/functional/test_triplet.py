@@ -3,6 +3,8 @@ import torch
 
 from mmdet_kpheads.functional.distances import find_distance
 from mmdet_kpheads.functional.triplet import (
+    COLLAPSED,
+    Triplets,
     hard_triplets,
     label_pairs,
     semi_hard_triplets,
@@ -138,3 +140,17 @@ def test_one_embedding_is_no_collapse():
     pairs = label_pairs(torch.tensor([0]))
     values = triplet_statistics(torch.zeros(1, 1), pairs, hard_triplets(torch.zeros(1, 1), pairs))
     assert values == {'active': 0, 'positive_distance': 0, 'negative_distance': 0, 'collapsed': 0}
+
+
+def test_one_triplet_by_hand_and_what_lies_on_a_bound():
+    """Positive 2.5 and negative 3 leave half of the default margin; at 1.5 and 2.5 none is left."""
+    counts = torch.tensor([True, False])
+    triplets = Triplets(torch.tensor([2.5, 9.0]), torch.tensor([3.0, 0.0]), counts)
+    assert triplet_loss(triplets).item() == 0.5 and triplet_loss(triplets, 2.0).item() == 1.5
+    pairs = label_pairs(torch.tensor([0, 0, 1]))
+    bound = torch.full((3, 3), COLLAPSED)
+    statistics = triplet_statistics(bound, pairs, triplets)
+    assert statistics == dict(active=1.0, positive_distance=2.5, negative_distance=3.0, collapsed=0.0)
+    satisfied = Triplets(torch.tensor([1.5, 9.0]), torch.tensor([2.5, 0.0]), counts)
+    statistics = triplet_statistics(bound / 2, pairs, satisfied)
+    assert statistics == dict(active=0.0, positive_distance=1.5, negative_distance=2.5, collapsed=1.0)
