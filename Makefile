@@ -2,6 +2,7 @@
 PYTHON ?= python3
 TORCH ?= 2.13.0
 HEAD ?= autoassign
+FOLDER ?= functional
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +10,7 @@ INSTALLED := $(VENV)/installed
 # Its python3.X commands answer for chosen versions only.
 PYENV_PYTHONS = $(shell pyenv versions --bare 2>/dev/null | sort -rV | paste -sd:)
 
-.PHONY: demo test test-fast test-docs test-slow test-overfit test-gpu gpu matrix release-check docs docs-serve format check bench clean
+.PHONY: demo test test-fast test-docs test-slow mutants test-overfit test-gpu gpu matrix release-check docs docs-serve format check bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/python tools/demo.py --head $(HEAD)
@@ -24,8 +25,16 @@ test-fast: $(INSTALLED)
 test-docs: $(INSTALLED)
 	$(BIN)/python -m pytest tests/test_docs.py tests/test_docstrings.py
 
+# Long tests, and the property tests with hundreds of new examples each.
 test-slow: $(INSTALLED)
-	$(BIN)/python -m pytest -m slow
+	HYPOTHESIS_PROFILE=slow $(BIN)/python -m pytest -m "slow or property"
+
+# Does a test notice when one thing in a folder changes? make mutants FOLDER=functional; the folders are those of
+# tests/mutants.toml, at most an hour each on two cores. Needs Python 3.11.
+mutants: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable ".[mutants]"
+	-OMP_NUM_THREADS=1 $(BIN)/python -P tests/mutants.py $(FOLDER)
+	OMP_NUM_THREADS=1 $(BIN)/python -P tests/mutants.py $(FOLDER) --again
 
 # Each head overfits eight images: AP50 above 0.95.
 test-overfit: $(INSTALLED)
@@ -71,7 +80,7 @@ release-check: $(INSTALLED)
 	$(BIN)/nox --session release
 
 clean:
-	rm -rf $(VENV) .nox demo_output* build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .nox demo_output* build mutants *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 # torch first, since the rest depends on it; mmcv builds as pure Python because its isolated build does not see torch.
 $(INSTALLED): pyproject.toml setup.py

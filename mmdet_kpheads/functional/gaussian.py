@@ -45,7 +45,7 @@ def gaussian_radius(height: Tensor, width: Tensor, min_overlap: float, mode: str
     return torch.minimum(torch.minimum(one_each_way, both_inward), both_outward)
 
 
-def largest_radius(map_size: tuple[int, int], min_overlap: float, mode: str = 'exact') -> int:
+def largest_radius(map_size: tuple[int, int], min_overlap: float, mode: str) -> int:
     """Upper bound of the floored radius of any box inside the map: the roots grow with both sides."""
     height, width = map_size
     largest = min(_radii(float(height), float(width), min_overlap, mode))
@@ -120,7 +120,7 @@ def _window(gaussians: Gaussians, part: slice) -> tuple[Tensor, Tensor]:
     along_x = profile * ((x >= 0) & (x < width))
     along_y = profile * ((y >= 0) & (y < height))
     image = torch.arange(batch, device=cells.device)[:, None]
-    plane = (image * classes + gaussians.labels[:, part].clamp(0, classes - 1)) * height  # (B, N): its row 0
+    plane = (image * classes + gaussians.labels[:, part]) * height  # (B, N): its row 0
     rows = (plane[..., None] + y.clamp(0, height - 1)) * width  # (B, N, K)
     index = rows[..., :, None] + x.clamp(0, width - 1)[..., None, :]  # (B, N, K, K)
     return index.flatten(), (along_y[..., :, None] * along_x[..., None, :]).flatten()

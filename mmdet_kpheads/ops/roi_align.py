@@ -171,7 +171,7 @@ def _bilinear_cells(y: Tensor, x: Tensor, h: int, w: int) -> tuple[Tensor, Tenso
     weights are 0.
     """
     inside = (y >= -1) & (y <= h) & (x >= -1) & (x <= w)
-    y, x = y.where(inside, 0).clamp(0, h - 1), x.where(inside, 0).clamp(0, w - 1)
+    y, x = y.clamp(0, h - 1), x.clamp(0, w - 1)
     down, right = y.frac(), x.frac()
     weights = torch.stack([(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right], -1)
     top, left = y.long(), x.long()

@@ -1,7 +1,7 @@
 import torch
 
 from mmdet_kpheads.decoding.centers import CenterMaps, decode_centers
-from mmdet_kpheads.decoding.flip import average_flipped_heat, average_flipped_offset
+from mmdet_kpheads.decoding.flip import average_flipped_heat, average_flipped_offset, average_flipped_size
 from mmdet_kpheads.decoding.options import CenterDecoding
 from mmdet_kpheads.structures import GroundTruth, MapGeometry
 from mmdet_kpheads.targets.keypoints import center_target_maps, center_targets
@@ -86,3 +86,29 @@ def test_flip_average_of_a_mirrored_offset_is_the_offset():
     offset = torch.rand(1, 2, 4, 6)
     mirrored = torch.cat((1 - offset[:, :1], offset[:, 1:]), 1).flip(-1)
     torch.testing.assert_close(average_flipped_offset(offset, mirrored), offset)
+
+
+def test_average_of_sizes_and_of_both_offsets():
+    first, second = torch.tensor([[[[1.0, 2.0]], [[3.0, 4.0]]]]), torch.tensor([[[[5.0, 7.0]], [[6.0, 0.0]]]])
+    assert average_flipped_size(first, second).tolist() == [[[[4.0, 3.5]], [[1.5, 5.0]]]]
+    # mirrored back and x turned around: (1 - 7, 1 - 5) and (0, 6)
+    assert average_flipped_offset(first, second).tolist() == [[[[-2.5, -1.0]], [[1.5, 5.0]]]]
+
+
+def test_thresholds_are_exclusive_and_no_peak_is_no_box():
+    assert not decoded(*one_peak()[:1], *one_peak()[1:], score_thr=float(torch.tensor(2.0).sigmoid())).valid.any()
+    heat, sizes, offsets = one_peak()
+    heat.fill_(-torch.inf)
+    assert not decoded(heat, sizes, offsets).valid.any()
+
+
+def test_the_window_of_peaks_and_cells_of_a_map_that_is_not_square():
+    """The second best cell is two cells away: a peak in a window of 3, none in one of 5."""
+    heat = torch.full((1, 2, 8, 12), -torch.inf)
+    heat[0, 1, 5, 9], heat[0, 1, 5, 11] = 2.0, 1.0
+    geometry = MapGeometry((8, 12), (32, 48), torch.tensor([[0.0, 0.0, 48.0, 32.0]]))
+    maps = CenterMaps(heat, torch.full((1, 2, 8, 12), 2.0), torch.zeros(1, 2, 8, 12))
+    for kernel, count in ((3, 2), (5, 1)):
+        found = decode_centers(maps, geometry, CenterDecoding(local_maximum_kernel=kernel))
+        assert found.valid.sum() == count
+        assert found.boxes[0, 0].tolist() == [32.0, 16.0, 40.0, 24.0]

@@ -82,6 +82,17 @@ def test_negative_weights_of_a_box_run_from_0_to_1():
     assert ranges.highest.isfinite().tolist() == [True, True, False]
 
 
+def test_ranges_and_weights_by_hand():
+    assert inverse_miss(torch.tensor([0.0, 0.5])).tolist() == [1, 2]
+    objects, miss, log_prior = torch.tensor([0, 0, 1]), torch.tensor([3.0, 2.0, 5.0]), torch.tensor([-1.0, -4.0, -2.0])
+    ranges = with_pairs(no_ranges(3, miss.device), objects, miss, log_prior)
+    assert [values.tolist() for values in ranges] == [
+        [2, 5, math.inf],
+        [3, 5, -math.inf],
+        [-1, -2, -math.inf],
+    ]
+
+
 def test_columns():
     table = torch.arange(6.0).view(2, 3)
     assert columns(table, torch.tensor([2, 0, 2, 1])).tolist() == [[2, 0, 2, 1], [5, 3, 5, 4]]
@@ -91,6 +102,8 @@ def test_center_loss_is_the_mean_over_images():
     prior = torch.tensor([[2.0, 1.0], [5.0, 0.0]])
     held = torch.tensor([[True, True], [False, False]])
     assert center_loss(prior, held).item() == pytest.approx((2 / 3 + 0) / 2)
+    held = torch.tensor([[True, False], [False, False]])
+    assert center_loss(prior, held).item() == pytest.approx((1 / 2 + 0) / 2)
 
 
 @pytest.mark.parametrize('sigma', [0.0, -1e-30, 1e-3, 1.0, 1e30])
@@ -109,3 +122,9 @@ def test_the_prior_is_a_product_of_gaussians():
         torch.tensor([1.0, -2.0]), torch.tensor([0.5, 0.0]), precision_of(torch.tensor([2.0, -4.0]))
     ).exp()
     assert value.item() == pytest.approx(math.exp(-0.25 / 8) * math.exp(-4 / 32))
+
+
+def test_each_pair_has_its_own_prior():
+    offset, mean = torch.tensor([[1.0, 0.0], [2.0, 3.0]]), torch.tensor([[0.0, 0.0], [1.0, 1.0]])
+    precision = precision_of(torch.tensor([[1.0, 1.0], [1.0, 2.0]]))
+    assert log_center_prior(offset, mean, precision).tolist() == [-1.0, -0.5]

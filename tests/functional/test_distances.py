@@ -14,13 +14,18 @@ def test_of_the_origin_and_a_3_4_5_triangle(name, expected):
     assert distance[0, 1] == distance[1, 0] == expected
 
 
+def test_rows_without_a_direction_in_two_sets():
+    x = torch.tensor([[[1e-6, 0.0], [2.0, 0.0]], [[0.0, 3.0], [0.0, 2e-6]]])
+    assert find_distance('angular')(x).tolist() == [[[1.0, 1.0], [1.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]]
+
+
 def test_angular_of_right_angle_opposite_and_parallel():
     distance = find_distance('angular')(torch.tensor([[2.0, 0.0], [0.0, 5.0], [-1.0, 0.0], [7.0, 0.0]]))
     torch.testing.assert_close(distance[0], torch.tensor([0.0, 1.0, 2.0, 0.0]))
 
 
 @pytest.mark.parametrize('name', METRICS)
-@pytest.mark.parametrize('backward_elements', [1, 40, 1 << 26])
+@pytest.mark.parametrize('backward_elements', [1, 40, 108, 1 << 26])
 def test_every_pair_equals_its_own_computation(name, backward_elements, monkeypatch):
     monkeypatch.setattr(distances, 'BACKWARD_ELEMENTS', backward_elements)
     x = torch.randn(2, 6, 3, dtype=torch.float64)

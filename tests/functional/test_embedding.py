@@ -79,6 +79,20 @@ def test_pairing_report_by_hand():
     assert [round(float(value), 5) for value in report] == [0.55, 1.35, 0.5, 0.5]
 
 
+def test_pairing_report_reads_the_first_and_last_keypoint_by_the_norm_and_includes_the_threshold():
+    tags = torch.tensor([[[[0.0, 0.0], [50.0, 50.0], [3.0, 4.0]], [[8.0, 0.0], [0.0, 50.0], [0.0, 0.0]]]])
+    mask = torch.ones(1, 2, dtype=torch.bool)
+    report = pairing_report(tags, mask, 7.0)  # l1 distances: own 7 and 8, first to last of the other 0 and 9
+    assert [round(float(value), 5) for value in report] == [7.5, 4.5, 0.5, 0.5]
+    report = pairing_report(tags, mask, 5.0, 'l2')  # 5 and 8, 0 and sqrt(41)
+    assert [round(float(value), 4) for value in report] == [6.5, 3.2016, 0.5, 0.5]
+
+
+def test_two_objects_push_up_to_a_distance_of_one():
+    tags = torch.tensor([[[[0.0], [0.0]], [[0.75], [0.75]]]])
+    assert pull_push(tags, torch.ones(1, 2)).push.item() == 0.25
+
+
 def test_pairing_report_without_objects_or_with_one_is_finite():
     tags = torch.full((2, 3, 2, 4), torch.nan)
     tags[1, 0] = 1.0

@@ -1,8 +1,10 @@
+import math
+
 import pytest
 import torch
 
 from mmdet_kpheads.backends import version_of
-from mmdet_kpheads.functional.gaussian import Gaussians, draw, gaussian_radius, largest_radius
+from mmdet_kpheads.functional.gaussian import Gaussians, draw, gaussian_radius, largest_radius, windows
 from mmdet_kpheads.kernels.cpu import nonzero_gaussians
 from tests.reference import center as reference
 
@@ -35,6 +37,19 @@ def test_equals_mmdet_over_many_sizes():
     assert torch.equal(ours, theirs.float())
 
 
+def test_radius_is_the_smallest_of_the_three_ways_to_shift_a_box():
+    for t in (0.1, 0.3, 0.7):
+        for h, w in ((2.0, 2.0), (3.7, 40.2), (128.0, 64.0), (1.0, 9.0)):
+            assert radius(h, w, t) == pytest.approx(reference.radius_exact(h, w, t), rel=1e-9)
+            legacy = reference.radius_of_centernet(math.ceil(h), math.ceil(w), t)
+            assert radius(math.ceil(h), math.ceil(w), t, 'legacy') == pytest.approx(legacy, rel=1e-9)
+
+
+@pytest.mark.parametrize(('mode', 't'), [('exact', 0.3), ('legacy', 0.7)])
+def test_the_bound_is_the_radius_of_the_whole_map(mode, t):
+    assert largest_radius((40, 60), t, mode) == math.floor(radius(40.0, 60.0, t, mode))
+
+
 def test_no_box_inside_the_map_has_a_larger_radius():
     for mode, t in (('exact', 0.3), ('legacy', 0.7)):
         bound = largest_radius((40, 60), t, mode)
@@ -51,7 +66,10 @@ def test_a_box_as_large_as_the_map_is_not_cut():
         assert all(radius <= bound for radius, bound in zip(in_float32, bounds, strict=True)), height
 
 
-@pytest.mark.parametrize(('mode', 't', 'text'), [('paper', 0.3, 'radius must be'), ('exact', 1.0, 'min_overlap must')])
+@pytest.mark.parametrize(
+    ('mode', 't', 'text'),
+    [('paper', 0.3, 'radius must be'), ('exact', 1.0, 'min_overlap must'), ('exact', 0.0, 'min_overlap must')],
+)
 def test_bad_options_are_named(mode, t, text):
     with pytest.raises(ValueError, match=text):
         gaussian_radius(torch.ones(1), torch.ones(1), t, mode)
@@ -80,10 +98,32 @@ def many_gaussians():
     return Gaussians((2, 3, 12, 12), cells, r, labels, valid, 4)
 
 
-def test_drawing_in_parts_changes_nothing():
+def slow_draw(gaussians):
+    heatmap = torch.zeros(gaussians.shape)
+    for image, box in gaussians.valid.nonzero().tolist():
+        (x0, y0), r = gaussians.cells[image, box].tolist(), int(gaussians.radius[image, box])
+        plane = heatmap[image, gaussians.labels[image, box]]
+        for y in range(max(0, y0 - r), min(gaussians.shape[2], y0 + r + 1)):
+            for x in range(max(0, x0 - r), min(gaussians.shape[3], x0 + r + 1)):
+                value = math.exp(-((x - x0) ** 2 + (y - y0) ** 2) / (2 * ((2 * r + 1) / 6) ** 2))
+                plane[y, x] = max(float(plane[y, x]), value)
+    return heatmap
+
+
+def test_drawing_near_every_side_equals_the_loop(backend):
+    gaussians = many_gaussians()._replace(shape=(2, 3, 12, 15))
+    drawn = version_of(draw, gaussians.cells, backend)(gaussians)
+    torch.testing.assert_close(drawn, slow_draw(gaussians))
+
+
+@pytest.mark.parametrize('at_once', [81 * 60 + 1, 81 * 60, 500, 1])
+def test_drawing_in_parts_changes_nothing(at_once):
     gaussians = many_gaussians()
+    parts = list(windows(gaussians, at_once))
+    assert sum(len(index) for index, _ in parts) == 81 * 60  # every box once
+    assert len(parts) == 1 or max(len(index) for index, _ in parts) <= max(at_once, 2 * 81)  # a box of each image
     whole = draw(gaussians)
-    assert torch.equal(draw(gaussians, 500), whole)
+    assert torch.equal(draw(gaussians, at_once), whole)
     index, value = nonzero_gaussians(gaussians, torch.full(gaussians.shape, torch.nan))
     assert torch.equal(torch.zeros(whole.numel()).scatter(0, index, value).view_as(whole), whole)
 

@@ -31,6 +31,12 @@ def both(backend, predicted, boxes):
     return (first, ours.grad), (second, theirs.grad)
 
 
+def test_boxes_in_any_shape_and_nearly_without_area():
+    predicted = torch.tensor([[[0.0, 0, 4, 4]], [[0.0, 0, 1e-2, 1e-2]]])
+    found = giou_loss(predicted, torch.tensor([[[2.0, 2, 6, 6]], [[0.0, 0, 1e-2, 1e-2]]]))
+    torch.testing.assert_close(found, torch.tensor([[2 - 4 / 28 - 28 / 36], [0.0]]))
+
+
 def test_by_hand(backend):
     """Two squares of 4 that share a quarter: I = 4, U = 28, E = 36."""
     predicted, boxes = torch.tensor([[0.0, 0, 4, 4]]), torch.tensor([[2.0, 2, 6, 6]])

@@ -36,6 +36,8 @@ def test_equals_the_formula():
     logits, objectness, weight = inputs()
     expected = formula(logits.double(), objectness.double(), weight.double())
     torch.testing.assert_close(joint_focal_loss(logits, objectness, weight).double(), expected, rtol=1e-5, atol=1e-7)
+    expected = formula(logits.double(), objectness.double(), torch.ones_like(weight).double())
+    torch.testing.assert_close(joint_focal_loss(logits, objectness).double(), expected, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize('block', [64, 1 << 18])

@@ -123,3 +123,19 @@ def test_an_image_that_is_not_clear_leaves_the_others_alone():
     find = version_of(top_peaks, heat, 'cpu')
     for found, wanted in zip(find(heat, 4, 3), top_peaks(heat, 4, 3), strict=True):
         assert torch.equal(found, wanted)
+
+
+@pytest.mark.parametrize('shape', [(3, 4), (2, 3, 4), (1, 2, 3, 4)])
+def test_a_peak_at_the_side_of_negative_logits_in_maps_of_any_shape(shape):
+    heat = torch.linspace(-20, -10, 12).view(3, 4).expand(shape)
+    expected = torch.zeros(3, 4, dtype=torch.bool)
+    expected[2, 3] = True
+    assert torch.equal(is_peak(heat, 3), expected.expand(shape))
+    assert not is_peak(torch.full((1, 2, 2), -torch.inf), 1).any()
+
+
+def test_labels_and_cells_of_a_map_that_is_not_square():
+    heat = torch.full((1, 2, 3, 5), -9.0)
+    heat[0, 1, 2, 4] = heat[0, 0, 0, 3] = 1.0
+    peaks = top_peaks(heat, 2, 3)
+    assert peaks.labels.tolist() == [[0, 1]] and peaks.cells.tolist() == [[3, 14]]

@@ -1,6 +1,6 @@
 import torch
 
-from mmdet_kpheads.functional.precedence import first_of_each
+from mmdet_kpheads.functional.precedence import first_of_each, smaller_first
 
 
 def test_marks_the_first_valid_of_each_key():
@@ -20,3 +20,19 @@ def test_equals_the_slow_version():
                 seen.add(key)
                 expected[row, column] = True
     assert torch.equal(first_of_each(keys, valid), expected)
+
+
+def test_smaller_area_then_x1_y1_x2_and_label_and_invalid_last():
+    boxes = torch.tensor(
+        [[0.0, 0, 9, 9], [4, 1, 6, 3], [2, 5, 4, 7], [2, 3, 4, 5], [0, 0, 1, 1], [2, 3, 6, 4], [2, 3, 4, 5]]
+    )
+    labels, valid = torch.tensor([0, 0, 0, 2, 0, 0, 1]), torch.tensor([True] * 4 + [False] + [True] * 2)
+    assert smaller_first(boxes[None], labels[None], valid[None]).tolist() == [[6, 3, 5, 2, 1, 0, 4]]
+    flipped = smaller_first(boxes.flip(0)[None], labels.flip(0)[None], valid.flip(0)[None])
+    assert (6 - flipped).tolist() == [[6, 3, 5, 2, 1, 0, 4]]
+
+
+def test_equal_boxes_keep_their_order():
+    boxes = torch.tensor([0.0, 0, 2, 2]).expand(2, 100, 4)
+    order = smaller_first(boxes, torch.zeros(2, 100), torch.ones(2, 100, dtype=torch.bool))
+    assert order.tolist() == [list(range(100))] * 2

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmdet_kpheads.functional.topk import top_cells
+from mmdet_kpheads.functional.topk import by_falling_score, top_cells
 
 
 def sorted_cells(scores, k):
@@ -36,3 +36,13 @@ def test_minus_zero_is_zero():
 def test_no_images_and_no_cells():
     assert top_cells(torch.zeros(0, 2, 3), 4)[1].shape == (0, 4)
     assert top_cells(torch.zeros(2, 0, 3), 4)[1].shape == (2, 0)
+
+
+def test_by_falling_score():
+    scores, index = by_falling_score(torch.tensor([[1.0, 3.0, 1.0, 3.0], [0.0, 0.0, 2.0, -1.0]]))
+    assert index.tolist() == [[1, 3, 0, 2], [2, 0, 1, 3]]
+    assert scores.tolist() == [[3, 3, 1, 1], [2, 0, 0, -1]]
+
+
+def test_of_many_equal_scores_the_order_is_kept():
+    assert by_falling_score(torch.zeros(2, 100))[1].tolist() == [list(range(100))] * 2

@@ -3,6 +3,8 @@ import torch
 
 from mmdet_kpheads.functional.distances import find_distance
 from mmdet_kpheads.functional.triplet import (
+    COLLAPSED,
+    Triplets,
     hard_triplets,
     label_pairs,
     semi_hard_triplets,
@@ -78,16 +80,34 @@ def test_what_is_not_valid_is_as_if_it_were_not_there(kind, tfa_compat, present)
 
 
 @pytest.mark.parametrize('kind', MINERS)
-def test_independent_batches_at_once(kind):
-    x, labels = torch.randn(4, 9, 3), torch.randint(3, (4, 9))
+@pytest.mark.parametrize('tfa_compat', [False, True])
+@pytest.mark.parametrize('masked', [False, True])
+def test_independent_batches_at_once(kind, tfa_compat, masked):
+    x, labels, valid = torch.randn(4, 9, 3), torch.randint(3, (4, 9)), torch.rand(4, 9) > 0.3 * masked
+    labels[0], labels[1, 1:] = 1, 2  # one class; one alone
 
-    def loss_and_number(x, labels):
-        triplets = MINERS[kind](find_distance('L2')(x), label_pairs(labels))
-        return triplet_loss(triplets), triplets.counts.sum()
+    def mined(x, labels, valid):
+        valid = valid if masked else None
+        return MINERS[kind](find_distance('L2')(x), label_pairs(labels, valid), valid, tfa_compat)
 
-    together, number = loss_and_number(x, labels)
-    single = [loss_and_number(*pair) for pair in zip(x, labels, strict=True)]
-    torch.testing.assert_close(together, sum(loss * n for loss, n in single) / number)
+    together = mined(x, labels, valid)
+    for image, single in enumerate(map(mined, x, labels, valid)):
+        counts = together.counts[image]
+        assert torch.equal(counts, single.counts)
+        for found, expected in zip(together[:2], single[:2], strict=True):
+            assert torch.equal(found[image][counts], expected[counts])
+
+
+@pytest.mark.parametrize('kind', MINERS)
+def test_sets_without_an_embedding(kind):
+    triplets = MINERS[kind](torch.zeros(2, 0, 0), label_pairs(torch.zeros(2, 0)), None, True)
+    assert triplets.positive.shape == ((2, 0) if kind == 'hard' else (2, 0, 0)) and triplet_loss(triplets) == 0
+
+
+def test_an_anchor_without_a_negative_does_not_count_unless_asked_for():
+    distance, pairs = find_distance('L2')(torch.randn(3, 2)), label_pairs(torch.tensor([1, 1, 1]))
+    assert not semi_hard_triplets(distance, pairs).counts.any() and not hard_triplets(distance, pairs).counts.any()
+    assert semi_hard_triplets(distance, pairs, tfa_compat=True).counts.any()
 
 
 @pytest.mark.parametrize('kind', MINERS)
@@ -120,3 +140,17 @@ def test_one_embedding_is_no_collapse():
     pairs = label_pairs(torch.tensor([0]))
     values = triplet_statistics(torch.zeros(1, 1), pairs, hard_triplets(torch.zeros(1, 1), pairs))
     assert values == {'active': 0, 'positive_distance': 0, 'negative_distance': 0, 'collapsed': 0}
+
+
+def test_one_triplet_by_hand_and_what_lies_on_a_bound():
+    """Positive 2.5 and negative 3 leave half of the default margin; at 1.5 and 2.5 none is left."""
+    counts = torch.tensor([True, False])
+    triplets = Triplets(torch.tensor([2.5, 9.0]), torch.tensor([3.0, 0.0]), counts)
+    assert triplet_loss(triplets).item() == 0.5 and triplet_loss(triplets, 2.0).item() == 1.5
+    pairs = label_pairs(torch.tensor([0, 0, 1]))
+    bound = torch.full((3, 3), COLLAPSED)
+    statistics = triplet_statistics(bound, pairs, triplets)
+    assert statistics == dict(active=1.0, positive_distance=2.5, negative_distance=3.0, collapsed=0.0)
+    satisfied = Triplets(torch.tensor([1.5, 9.0]), torch.tensor([2.5, 0.0]), counts)
+    statistics = triplet_statistics(bound / 2, pairs, satisfied)
+    assert statistics == dict(active=0.0, positive_distance=1.5, negative_distance=2.5, collapsed=1.0)

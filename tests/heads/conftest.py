@@ -5,12 +5,15 @@ import pytest
 from tests.training import BACKEND
 
 
-@pytest.fixture(params=['cpu', 'reference', pytest.param('compiled', marks=pytest.mark.slow)], autouse=True)
-def backend(request):
+def chosen(request):
     """The backend of the heads that the test builds."""
     token = BACKEND.set(request.param)
     yield request.param
     BACKEND.reset(token)
+
+
+COMPILED = pytest.param('compiled', marks=pytest.mark.slow)
+backend = pytest.fixture(params=['cpu', 'reference', COMPILED], autouse=True)(chosen)
 
 
 @pytest.fixture

@@ -88,39 +88,6 @@ def test_every_parameter_gets_a_gradient(counts, loss):
     assert not missing
 
 
-def test_order_of_overlapping_boxes_of_a_class_changes_nothing():
-    head = build()
-    image = well_formed(12, 1, SIZE)
-    maps = maps_of(head, 1)
-    expected = losses_of(head, image, maps=maps)
-    for seed in range(3):
-        shuffled = image[torch.randperm(12, generator=torch.Generator().manual_seed(seed))]
-        assert losses_of(head, shuffled, maps=maps) == expected
-
-
-def test_a_batch_of_copies_has_the_loss_of_one():
-    head, image = build(), well_formed(5, CLASSES, SIZE)
-    maps = maps_of(head, 1)
-    copies = [[level.repeat(3, 1, 1, 1) for level in levels] for levels in maps]
-    expected, found = losses_of(head, image, maps=maps), losses_of(head, *[image] * 3, maps=copies)
-    for name in ('loss_pos', 'loss_neg', 'loss_center'):
-        torch.testing.assert_close(found[name], expected[name])
-
-
-def test_a_class_that_is_flipped_with_the_image_keeps_its_loss():
-    """Mirrored points, boxes and predictions, where the grid lies symmetrically: a shift by one stride."""
-    head = build(strides=(8,))
-    boxes = torch.tensor([[20.0, 16, 60, 72], [70, 40, 110, 90]])
-    maps = maps_of(head, 1)
-    mirrored = [[level.flip(-1) for level in levels] for levels in maps]
-    mirrored[1] = [level[:, [2, 1, 0, 3]] for level in mirrored[1]]
-    turned = torch.stack((SIZE - 8 - boxes[:, 2], boxes[:, 1], SIZE - 8 - boxes[:, 0], boxes[:, 3]), 1)
-    expected = losses_of(head, instances(boxes, [0, 2]), maps=maps)
-    found = losses_of(head, instances(turned, [0, 2]), maps=mirrored)
-    for name in ('loss_pos', 'loss_neg', 'loss_center'):
-        torch.testing.assert_close(found[name], expected[name])
-
-
 # ---- small objects ----
 
 
@@ -367,17 +334,6 @@ def test_test_options_are_honored():
     big = found(min_bbox_size=30)
     assert 0 < len(big) < len(every)
     assert (big.bboxes[:, 2:] - big.bboxes[:, :2]).min() > 30
-
-
-def test_boxes_lie_inside_the_image_for_any_prediction():
-    head = build(test_cfg=dict(score_thr=0.0, nms=None, max_per_img=-1))
-    maps = flat(maps_of(head, 1))
-    for level in maps[1]:
-        level.mul_(1e6)
-    found = head.predict_by_feat(*maps, metas(1, SIZE))[0].bboxes
-    assert found.min() >= 0
-    assert found.max() <= SIZE
-    assert (found[:, 2:] > found[:, :2]).all()
 
 
 def test_batch_of_different_sizes_equals_single_images():

@@ -83,20 +83,6 @@ def test_a_wrong_label_names_head_and_classes():
         losses_of(build(), instances([[0, 0, 9, 9]], [3]))
 
 
-def test_order_of_boxes_and_copies_of_the_batch_change_nothing():
-    head = build()
-    image = instances([[10, 10, 30, 30], [15, 15, 25, 25], [60, 60, 90, 99], [61, 59, 89, 100]], [0, 1, 2, 2])
-    order = [2, 0, 3, 1]
-    shuffled = InstanceData(bboxes=image.bboxes[order], labels=image.labels[order])
-    maps = random_maps(1, CLASSES, CELLS)
-    losses, other = losses_of(head, image, maps=maps), losses_of(head, shuffled, maps=maps)
-    assert losses == other
-    copies = losses_of(head, *[image] * 3, maps=[m.expand(3, -1, -1, -1) for m in maps])
-    for name, value in losses.items():
-        if 'loss' in name:
-            torch.testing.assert_close(copies[name], value)
-
-
 def test_loss_is_independent_of_predictions_inside_ignore_boxes():
     head = build(ignore_regions=True, loss_bbox=dict(type='GIoULoss'))
     image = instances([[8, 8, 24, 24], [60, 60, 100, 90]], [0, 1])

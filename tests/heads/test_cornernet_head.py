@@ -86,14 +86,6 @@ def test_single_object_images_have_no_push():
         assert losses['pull_loss'][0] > 0
 
 
-def test_order_of_boxes_changes_nothing():
-    head = build()
-    image = well_formed(12, CLASSES, SIZE)
-    maps = maps_of(head, 1)
-    shuffled = image[torch.randperm(12)]
-    assert losses_of(head, image, maps=maps) == losses_of(head, shuffled, maps=maps)
-
-
 def training_step(head, boxes, size=256):
     image, maps = well_formed(boxes, CLASSES, size), maps_of(head, 1, size // 4)
     return lambda: total(losses_of(head, image, maps=maps, size=size)).backward()

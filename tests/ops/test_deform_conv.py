@@ -69,6 +69,17 @@ def test_equals_reference_with_stride_and_dilation():
     torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize('kernel', [(1, 3), (3, 1), (2, 3), (4, 2)])
+def test_kernels_that_are_not_square_equal_the_reference_and_convolution(kernel):
+    taps, size = kernel[0] * kernel[1], (5 - kernel[0], 6 - kernel[1])
+    x, weight = torch.randn(2, 4, 4, 5), torch.randn(6, 2, *kernel)
+    offset, mask = torch.randn(2, 2 * 2 * taps, *size) * 2, torch.rand(2, 2 * taps, *size)
+    expected = reference.deform_conv(x, offset, weight, mask)
+    torch.testing.assert_close(deform_conv2d(x, offset, weight, mask), expected, rtol=1e-4, atol=1e-5)
+    plain = F.conv2d(x, weight, groups=2)
+    torch.testing.assert_close(deform_conv2d(x, torch.zeros_like(offset), weight), plain, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize(('groups', 'deform_groups'), [(1, 1), (2, 2)])
 def test_gradients(groups, deform_groups):
     tensors = [t.requires_grad_() for t in inputs(groups, deform_groups, spread=0.7, dtype=torch.float64)]

@@ -44,6 +44,21 @@ def test_gradient(mode):
     assert torch.autograd.gradcheck(lambda t: roi_align(t, rois, (2, 2), 0.3, 0, mode), (x,), fast_mode=True)
 
 
+def test_gradient_of_a_sample_near_and_beyond_the_sides_by_hand():
+    """One bin with one sample: up to one cell outside it moves onto the border, beyond that nothing has a gradient."""
+    for x_px, expected in (
+        (-1.5, [0, 0, 0]),
+        (-0.5, [1, 0, 0]),
+        (0.25, [0.75, 0.25, 0]),
+        (2.9, [0, 0, 1]),
+        (3.5, [0, 0, 0]),
+    ):
+        x = torch.rand(1, 1, 1, 3, requires_grad=True)
+        roi = torch.tensor([[0.0, x_px, 0.0, x_px + 1, 1.0]])  # aligned: its center is the sample at x_px
+        roi_align(x, roi, (1, 1), sampling_ratio=1).sum().backward()
+        assert x.grad is not None and x.grad.flatten().tolist() == pytest.approx(expected), x_px
+
+
 @pytest.mark.parametrize('mode', ['avg', 'max'])
 def test_boxes_without_samples_are_zero(mode):
     """Zero size, reversed, NaN and far outside."""

@@ -86,3 +86,59 @@ def test_labels_of_an_image_without_objects_may_have_any_type():
     truth = GroundTruth.from_tensors(boxes, labels, [(128, 128)] * 2, 3, 'SomeHead')
     assert truth.labels.dtype == torch.int64
     assert truth.labels[truth.valid].tolist() == [2]
+
+
+def test_every_field_of_a_batch_by_hand():
+    boxes = [
+        torch.tensor([[0.0, 0, 9, 9], [1, 1, 5, 5], [2, 2, 2, 7], [3, 3, 6, 6]]),
+        torch.zeros(0, 4),
+        torch.tensor([[5.0, 6, 7, 99]]),
+    ]
+    labels = [torch.tensor([1, 0, 0, -1]), torch.zeros(0), torch.tensor([2])]
+    ignores = [torch.zeros(0, 4), torch.tensor([[1.0, 2, 3, 4], [5, 6, 7, 8]]), torch.tensor([[9.0, 9, 9, 9]])]
+    truth = GroundTruth.from_tensors(boxes, labels, [(50, 60), (10, 20), (30, 40)], 3, 'SomeHead', ignores)
+    assert truth.boxes.tolist() == [
+        [[1, 1, 5, 5], [0, 0, 9, 9], [0] * 4, [0] * 4],
+        [[0] * 4] * 4,
+        [[5, 6, 7, 30], [0] * 4, [0] * 4, [0] * 4],
+    ]
+    assert truth.labels.tolist() == [[0, 1, 0, 0], [0] * 4, [2, 0, 0, 0]]
+    assert truth.valid.tolist() == [[True, True, False, False], [False] * 4, [True, False, False, False]]
+    found = [truth.ignore_boxes[image][truth.ignore_valid[image]].tolist() for image in range(3)]
+    assert found == [[[3, 3, 6, 6]], [[1, 2, 3, 4], [5, 6, 7, 8]], [[9, 9, 9, 9]]]
+    assert truth.extent_px.tolist() == [[0, 0, 60, 50], [0, 0, 20, 10], [0, 0, 40, 30]]
+    assert {name: value.item() for name, value in truth.counts().items()} == {
+        'num_dropped_boxes': 1,
+        'num_bad_labels': 0,
+    }
+    assert truth.boxes.dtype == torch.float32 and truth.num_dropped_boxes.dtype == torch.float32
+
+
+def test_ignore_boxes_of_some_images_and_of_none():
+    image = instances([[0, 0, 9, 9]], [1])
+    truth = collect(image, image, ignored=[None, instances([[1, 1, 2, 2]], [0])])
+    assert truth.ignore_valid.sum(1).tolist() == [0, 1]
+    assert truth.ignore_boxes[truth.ignore_valid].tolist() == [[1, 1, 2, 2]]
+    assert not collect(image, image, ignored=[None, None]).ignore_valid.any()
+    assert not collect(image).ignore_valid.any()
+
+
+def test_labels_are_checked_on_request_and_the_first_bad_one_is_named():
+    boxes, sizes = [torch.tensor([[0.0, 0, 9, 9], [0, 0, 8, 8]])] * 2, [(128, 128)] * 2
+    labels = [torch.tensor([1, 2]), torch.tensor([0, 7])]
+    with pytest.raises(ValueError, match=r'label 7 >= num_classes 3 in SomeHead \(image 1 of the batch\): labels run'):
+        GroundTruth.from_tensors(boxes, labels, sizes, 3, 'SomeHead', check_labels=True)
+    with pytest.raises(ValueError, match='label 0 >= num_classes 0'):
+        GroundTruth.from_tensors(boxes[:1], [torch.tensor([0, 0])], sizes[:1], 0, 'SomeHead')
+
+
+def test_boxes_and_sizes_must_be_of_the_same_images():
+    with pytest.raises(ValueError, match='zip'):
+        GroundTruth.from_tensors([torch.zeros(1, 4)], [torch.zeros(1)], [(9, 9), (9, 9)], 3, 'SomeHead')
+
+
+def test_boxes_keep_no_graph():
+    image = instances([[0, 0, 9, 9]], [1])
+    image.bboxes = image.bboxes.double().requires_grad_()
+    truth = collect(image)
+    assert not truth.boxes.requires_grad and truth.boxes.dtype == torch.float32

@@ -1,9 +1,15 @@
 import pytest
 import torch
 
-from mmdet_kpheads.functional.gaussian import draw
+from mmdet_kpheads.functional.gaussian import draw, gaussian_radius
 from mmdet_kpheads.structures import GroundTruth, MapGeometry
-from mmdet_kpheads.targets.keypoints import TargetOptions, center_target_maps, center_targets, corner_targets
+from mmdet_kpheads.targets.keypoints import (
+    TargetOptions,
+    center_target_maps,
+    center_targets,
+    corner_target_maps,
+    corner_targets,
+)
 from tests.reference import center as reference
 from tests.scenes import instances, metas, well_formed
 
@@ -123,3 +129,67 @@ def test_a_box_at_the_side_of_a_padded_image_keeps_its_corner_inside(corner):
     x, y = ((25, 50), (75, 95))[corner]
     assert targets.cells[0, 0] == y * 128 + x
     assert targets.offsets[0, 0].tolist() == [0.0, corner * 1.0]  # the offset leads to row 96, y = 384 px
+
+
+OBLONG = MapGeometry((8, 12), (32, 48), torch.tensor([[0.0, 0.0, 48.0, 32.0]]).expand(2, 4))
+
+
+def two_images(ignore_boxes=None):
+    boxes = [torch.tensor([[6.0, 2.0, 21.0, 13.0], [24.0, 8.0, 47.0, 31.0]]), torch.tensor([[0.0, 0.0, 4.0, 4.0]])]
+    labels = [torch.tensor([1, 0]), torch.tensor([2])]
+    return GroundTruth.from_tensors(boxes, labels, [(32, 48)] * 2, 3, 'SomeHead', ignore_boxes)
+
+
+def test_corners_by_hand_on_a_map_that_is_not_square():
+    """Box (6, 2)-(21, 13): (1.5, 0.5) and (5.25, 3.25) cells; box (24, 8)-(47, 31): (6, 2) and (11.75, 7.75)."""
+    targets = corner_targets(two_images(), OBLONG, 3)
+    assert targets.pair_cells()[0, :2].tolist() == [[1, 3 * 12 + 5], [2 * 12 + 6, 7 * 12 + 11]]
+    assert targets.pair_cells()[1, 0].tolist() == [0, 12 + 1]
+    assert targets.pair_mask().tolist() == [[True, True, False], [True, False, False]]
+    assert targets.top_left.offsets[0, :2].tolist() == [[0.5, 0.5], [0.0, 0.0]]
+    assert targets.bottom_right.offsets[0, :2].tolist() == [[0.25, 0.25], [0.75, 0.75]]
+    assert targets.top_left.sizes[0, :2].tolist() == [[3.75, 2.75], [5.75, 5.75]]
+    for corner in targets:
+        assert corner.num_peaks == 3 and corner.num_shared_cells == 0 and corner.weight is None
+        heatmap = draw(corner.gaussians)
+        assert heatmap.shape == (2, 3, 8, 12)
+        for image, label, cell in ((0, 1, corner.cells[0, 0]), (0, 0, corner.cells[0, 1]), (1, 2, corner.cells[1, 0])):
+            assert heatmap[image, label].flatten()[cell] == 1
+        # of sizes rounded up, 4 x 3 and 6 x 6: r = 0.72 and 1.36
+        assert corner.gaussians.radius[0, :2].tolist() == [0, 1]
+        assert corner.gaussians.max_radius == 2  # of 12 x 8: 2.06
+
+
+def test_a_corner_in_an_ignore_box_takes_the_pair_out():
+    ignores = [torch.zeros(0, 4), torch.tensor([[4.0, 4.0, 8.0, 8.0]])]
+    targets = corner_targets(two_images(ignores), OBLONG, 3, TargetOptions(ignore_regions=True))
+    assert targets.top_left.counted.sum(1).tolist() == [2, 1] and targets.bottom_right.counted.sum(1).tolist() == [2, 0]
+    assert targets.pair_mask().sum(1).tolist() == [2, 0]
+    assert targets.bottom_right.num_peaks == 2 and targets.bottom_right.num_shared_cells == 0
+    assert targets.bottom_right.weight.shape == (2, 1, 8, 12) and targets.bottom_right.weight.dtype == torch.float32
+    assert (targets.bottom_right.weight == 0).nonzero().tolist() == [[1, 0, 1, 1]]
+
+
+def test_radius_options_are_used():
+    truth = two_images()
+    for options in (TargetOptions(), TargetOptions(min_overlap=0.1), TargetOptions(radius='legacy')):
+        overlap = options.overlap
+        sizes = torch.tensor([[3.75, 2.75], [5.75, 5.75]])
+        sizes = sizes.ceil() if options.radius == 'legacy' else sizes
+        expected = [int(gaussian_radius(h, w, overlap, options.radius)) for w, h in sizes]
+        assert center_targets(truth, OBLONG, 3, options).gaussians.radius[0, :2].tolist() == expected
+    assert TargetOptions().overlap == 0.3 and TargetOptions(radius='legacy').overlap == 0.7
+    assert TargetOptions(min_overlap=0.5).overlap == 0.5
+    for bad, text in ((dict(radius='paper'), 'radius must be'), (dict(min_overlap=0.0), 'min_overlap must be')):
+        with pytest.raises(ValueError, match=text):
+            TargetOptions(**bad)
+
+
+def test_dense_maps_of_both_corners():
+    maps = corner_target_maps(corner_targets(two_images(), OBLONG, 3))
+    assert maps['topleft_offset'].shape == (2, 2, 8, 12)
+    assert maps['topleft_offset'][0, :, 0, 1].tolist() == [0.5, 0.5]
+    assert maps['bottomright_offset'].nonzero().tolist() == [
+        [0, 0, 3, 5], [0, 0, 7, 11], [0, 1, 3, 5], [0, 1, 7, 11],
+    ]  # fmt: skip
+    assert maps['topleft_heatmap'][0, 1, 0, 1] == maps['bottomright_heatmap'][1, 2, 1, 1] == 1
