@@ -42,6 +42,10 @@ class DrawingHook(DetVisualizationHook):
         self.seen = 0
         self.drawn: set[str] = set()
 
+    def before_run(self, runner: Runner) -> None:
+        """Draw with the visualizer of the run; mmdet's hook takes the one that was made last in the process."""
+        self._visualizer = runner.visualizer
+
     def before_val_epoch(self, runner: Runner) -> None:
         """Begin with the first image."""
         self.seen = 0

@@ -19,6 +19,15 @@ from mmdet_kpheads.hooks.log_processor import ZERO_COUNTER
 from mmdet_kpheads.registry import HOOKS, LOG_PROCESSORS
 
 
+def test_pictures_are_drawn_by_the_visualizer_of_the_run():
+    """Another one may be newer, with other classes."""
+    mine = DetLocalVisualizer.get_instance('mine')
+    hook = HOOKS.build({'type': 'DrawingHook', 'draw': True})
+    newer = DetLocalVisualizer.get_instance('newer')
+    hook.before_run(SimpleNamespace(visualizer=mine))
+    assert hook._visualizer is mine is not newer
+
+
 @pytest.mark.parametrize(
     ('line', 'shown'),
     [
