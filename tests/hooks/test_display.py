@@ -22,8 +22,8 @@ from mmdet_kpheads.registry import HOOKS, LOG_PROCESSORS
 def test_pictures_are_drawn_by_the_visualizer_of_the_run():
     """Another one may be newer, with other classes."""
     mine = DetLocalVisualizer.get_instance('mine')
-    hook = HOOKS.build({'type': 'DrawingHook', 'draw': True})
     newer = DetLocalVisualizer.get_instance('newer')
+    hook = HOOKS.build({'type': 'DrawingHook', 'draw': True})
     hook.before_run(SimpleNamespace(visualizer=mine))
     assert hook._visualizer is mine is not newer
 
