@@ -30,6 +30,7 @@ OF_MMDET_2 = {
     'checkpoint_config': 'default_hooks.checkpoint',
     'log_config': 'default_hooks.logger',
 }
+OF_DATA = {'samples_per_gpu', 'workers_per_gpu', 'train', 'val', 'test'}  # in mmdet 2; else it is a variable
 LEAST = {
     'train_cfg': {'max_epochs': 1, 'max_iters': 1, 'val_interval': 1},
     'train_dataloader': {'batch_size': 1, 'num_workers': 0},
@@ -48,7 +49,9 @@ def require_spelling(cfg: Config) -> None:
         near = nearest(key, RUNNER_KEYS, 0.85)
         if near and key not in RUNNER_KEYS and not re.search(rf'(?<![a-z]){near}(?![a-z])', key):  # val_evaluator_voc
             raise InputError(f'config has the key {key!r}, which nothing reads; did you mean {near!r}?')
-        if key in OF_MMDET_2 and isinstance(cfg[key], dict) and cfg[key] != _at(cfg, OF_MMDET_2[key]):
+        if key not in OF_MMDET_2 or not isinstance(cfg[key], dict) or (key == 'data' and not OF_DATA & set(cfg[key])):
+            continue
+        if cfg[key] != _at(cfg, OF_MMDET_2[key]):
             print(f'warning: nothing reads {key!r} of mmdet 2; it is now {OF_MMDET_2[key]}', file=sys.stderr)
 
 

@@ -41,6 +41,19 @@ def test_no_top_level_name_in_the_configs_of_mmdet_and_of_ours_is_refused(capsys
     assert not capsys.readouterr().err
 
 
+@pytest.mark.parametrize('path', sorted(configs_root().glob('*/*_custom*.py')), ids=lambda path: path.stem)
+def test_templates_give_no_warning(path, capsys):
+    config_checks.require_spelling(Config.fromfile(path))
+    assert not capsys.readouterr().err
+
+
+def test_data_of_mmdet_2_is_told_from_a_variable(capsys):
+    config_checks.require_spelling(Config({'data': {'metainfo': {}}}))
+    assert not capsys.readouterr().err
+    config_checks.require_spelling(Config({'data': {'samples_per_gpu': 2}}))
+    assert "nothing reads 'data' of mmdet 2" in capsys.readouterr().err
+
+
 def test_a_variable_with_the_value_of_the_new_key_is_no_key_of_mmdet_2(capsys):
     sgd = {'type': 'SGD', 'lr': 0.1}
     config_checks.require_spelling(Config({'optimizer': sgd, 'optim_wrapper': {'optimizer': sgd}}))
