@@ -5,7 +5,7 @@ belong to a folder and lists the mutants that change nothing. The report names e
 
     python -P tests/mutants.py functional             the whole folder, from the start
     python -P tests/mutants.py functional 'topk*'     some modules of it, in addition to what ran before
-    python -P tests/mutants.py functional --again     what no test noticed and what was not tried, with the `further` tests
+    python -P tests/mutants.py functional --again     what was not noticed or not tried, with the `further` tests too
     python -P tests/mutants.py functional --report    no run
 """
 
