@@ -11,7 +11,8 @@ import mmdet_kpheads  # noqa: F401
 # Property tests: the same few examples in every run, or, with HYPOTHESIS_PROFILE=slow, many new ones.
 EVERY = dict(deadline=None, database=None, suppress_health_check=list(hypothesis.HealthCheck))
 hypothesis.settings.register_profile('fast', max_examples=30, derandomize=True, **EVERY)
-hypothesis.settings.register_profile('few', max_examples=4, derandomize=True, **EVERY)  # for make mutants
+FIRST = dict(phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate])  # no search for a simpler failure
+hypothesis.settings.register_profile('few', max_examples=4, derandomize=True, **EVERY, **FIRST)  # for make mutants
 hypothesis.settings.register_profile('slow', max_examples=500, **EVERY)
 hypothesis.settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'fast'))
 

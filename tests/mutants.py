@@ -5,7 +5,7 @@ belong to a folder and lists the mutants that change nothing. The report names e
 
     python -P tests/mutants.py functional             the whole folder, from the start
     python -P tests/mutants.py functional 'topk*'     some modules of it, in addition to what ran before
-    python -P tests/mutants.py functional --again     what no test noticed so far, with the `further` tests too
+    python -P tests/mutants.py functional --again     what was not noticed or not tried, with the `further` tests too
     python -P tests/mutants.py functional --report    no run
 """
 
@@ -24,7 +24,7 @@ import tomllib
 PACKAGE = 'mmdet_kpheads'
 MUTANTS = Path('mutants')  # where mutmut works, in the current folder
 TABLE = Path(__file__).with_suffix('.toml')
-NOTICED = ('killed', 'timeout', 'segfault')
+NOTICED, NOT_TRIED = ('killed', 'timeout', 'segfault'), 'not checked'
 # decorators that do not hide a function from mutmut, which by itself passes over every function that has one
 TRANSPARENT = {
     'torch.no_grad()',
@@ -49,7 +49,7 @@ def main() -> None:
         names = [f'{PACKAGE}.{arguments.folder}.{module}' for module in arguments.modules]
         if arguments.again:
             (MUTANTS / 'mutmut-stats.json').unlink()  # the tests changed; the results stay
-            names = [name for name, _, _ in survivors(arguments.folder)[1]]
+            names = [name for name, _, _ in survivors(arguments.folder)[1]] + of_status(NOT_TRIED)
         elif not names:
             shutil.rmtree(MUTANTS, ignore_errors=True)
         run(names, arguments.workers)
@@ -82,7 +82,10 @@ def configure(folder: str, again: bool = False) -> None:
         def _skip_node_and_children(self, node: libcst.CSTNode) -> bool:
             if isinstance(node, libcst.FunctionDef):
                 code = [libcst.Module([]).code_for_node(decorator.decorator) for decorator in node.decorators]
-                return not set(code) <= TRANSPARENT
+                bound = (
+                    code in (['classmethod'], []) or 'classmethod' not in code
+                )  # mutmut binds the class for one alone
+                return not (bound and set(code) <= TRANSPARENT)
             return super()._skip_node_and_children(node)
 
     file_mutation.MutationVisitor = Visitor  # type: ignore[misc]
@@ -95,13 +98,18 @@ def run(names: list[str], workers: int) -> None:
     _run(names, workers)
 
 
-def all_mutants() -> list[tuple[str, str]]:
-    """Name and status of every mutant that was tried."""
+def statuses() -> dict[str, str]:
+    """What became of each mutant."""
     from mutmut.__main__ import collect_source_file_mutation_data
     from mutmut.stats import status_by_exit_code
 
     mutants, _ = collect_source_file_mutation_data(mutant_names=[])
-    return [(name, status_by_exit_code[code]) for _, name, code in mutants if code is not None]
+    return {name: status_by_exit_code[code] for _, name, code in mutants}
+
+
+def of_status(*wanted: str) -> list[str]:
+    """Names of the mutants of these statuses."""
+    return [name for name, status in statuses().items() if status in wanted]
 
 
 def changes(name: str) -> list[str]:
@@ -128,8 +136,8 @@ def survivors(folder: str) -> tuple[int, list[tuple[str, str, list[str]]]]:
         (entry['module'], line) for entry in table()[folder].get('equivalent', ()) for line in entry['becomes']
     }
     equivalent, others = 0, []
-    for name, status in all_mutants():
-        if status in NOTICED:
+    for name, status in statuses().items():
+        if status in (*NOTICED, NOT_TRIED):
             continue
         module, lines = name.split('.')[2], changes(name)
         listed = any((module, line.removeprefix('+ ')) in explained for line in lines)
@@ -145,8 +153,8 @@ def report(folder: str) -> int:
     equivalent, others = survivors(folder)
     for name, status, lines in others:
         print(f'{name.removeprefix(PACKAGE + ".")}: {status}', *lines, sep='\n    ')
-    total = len(all_mutants())
-    noticed = total - equivalent - len(others)
+    noticed = len(of_status(*NOTICED))
+    total = noticed + equivalent + len(others)
     share = noticed / max(1, noticed + len(others))
     print('folder, mutants, noticed, equivalent, survivors, percent')
     print(f'{folder}, {total}, {noticed}, {equivalent}, {len(others)}, {share:.1%}')

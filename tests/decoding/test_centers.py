@@ -1,6 +1,6 @@
 import torch
 
-from mmdet_kpheads.decoding.centers import CenterMaps, decode_centers
+from mmdet_kpheads.decoding.centers import CenterMaps, decode_centers, of_class
 from mmdet_kpheads.decoding.flip import average_flipped_heat, average_flipped_offset, average_flipped_size
 from mmdet_kpheads.decoding.options import CenterDecoding
 from mmdet_kpheads.structures import GroundTruth, MapGeometry
@@ -93,6 +93,27 @@ def test_average_of_sizes_and_of_both_offsets():
     assert average_flipped_size(first, second).tolist() == [[[[4.0, 3.5]], [[1.5, 5.0]]]]
     # mirrored back and x turned around: (1 - 7, 1 - 5) and (0, 6)
     assert average_flipped_offset(first, second).tolist() == [[[[-2.5, -1.0]], [[1.5, 5.0]]]]
+
+
+def test_a_threshold_of_0_is_off():
+    heat, sizes, offsets = one_peak()
+    assert decoded(heat - 200, sizes, offsets, topk=1).valid.all()
+
+
+def test_centers_in_the_padding_do_not_count():
+    narrow = GEOMETRY._replace(extent_px=torch.tensor([[0.0, 0.0, 36.0, 128.0]]))
+    for x, valid in ((8, True), (9, False)):
+        heat, sizes, offsets = one_peak(x=x, size=(9.0, 4.0))
+        heat[heat < 0] = -torch.inf
+        found = decode_centers(CenterMaps(heat, sizes, offsets), narrow, CenterDecoding())
+        assert found.valid.any() == valid
+
+
+def test_class_specific_sizes_of_each_peak_of_each_image():
+    sizes = torch.arange(2.0 * 2 * 6).view(2, 2, 6)
+    labels = torch.tensor([[0, 2], [1, 0]])
+    assert of_class(sizes, labels).tolist() == [[[0, 1], [10, 11]], [[14, 15], [18, 19]]]
+    assert of_class(sizes[..., :2], labels).tolist() == sizes[..., :2].tolist()
 
 
 def test_thresholds_are_exclusive_and_no_peak_is_no_box():

@@ -63,6 +63,20 @@ def test_without_tags_class_and_geometry_decide():
     assert not decoded(second, first).valid.any()
 
 
+def test_tags_of_one_kind_alone_decide_nothing():
+    first, second = corner(2, 1), corner(7, 5, tag=50.0)
+    assert decoded(first._replace(tags=None), second).valid.all()
+    assert decoded(first, second._replace(tags=None)).valid.all()
+
+
+def test_a_pair_without_width_takes_no_place_of_a_box():
+    """One result: the better pair has no width, so the other one comes out."""
+    first, second = corner(2, 1), corner(7, 5, logit=1.0)
+    second.heat_logits[0, 1, 5, 2], second.tags[0, :, 5, 2] = 3.0, 0.0
+    found = decode_corners(first, second, GEOMETRY, CornerDecoding(corner_topk=2, num_dets=1))
+    assert found.valid.all() and found.boxes.tolist() == [[[10.0, 5.0, 30.0, 21.0]]]
+
+
 def test_no_corner_pairs_with_nothing():
     nothing = corner(7, 5)._replace(heat_logits=torch.full((1, 3, H, W), -torch.inf))
     assert not decoded(corner(2, 1), nothing, distance_threshold=1e9).valid.any()

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmengine.config import ConfigDict
 
 from mmdet_kpheads.decoding.grid_points import GridMaps, decode_grid_points
 from mmdet_kpheads.decoding.options import CenterDecoding, GridDecoding, live_config, read_options
@@ -47,6 +48,17 @@ def test_one_point_of_each_level_by_hand():
     assert found.scores[0, :2].tolist() == pytest.approx(expected, rel=1e-6)
 
 
+def test_images_of_a_batch_are_decoded_each_by_itself():
+    first, second = with_point(nothing(), 0, 1, 1, 4), with_point(nothing(), 1, 0, 1, 1)
+    batch = [
+        GridMaps(*(torch.cat(pair) for pair in zip(*levels, strict=True))) for levels in zip(first, second, strict=True)
+    ]
+    found = decode_grid_points(batch, GRID, EXTENT.expand(2, 4), GridDecoding())
+    for image, levels in enumerate((first, second)):
+        for values, expected in zip(found, decoded(levels), strict=True):
+            assert torch.equal(values[image], expected[0])
+
+
 def test_the_limit_per_level_counts_class_scores():
     """Of two points the one with the better class comes through, though its objectness is worse."""
     levels = with_point(with_point(nothing(), 0, 0, 0, 1, logit=2.0, objectness=-5.0), 0, 0, 2, 3, logit=1.0)
@@ -89,3 +101,5 @@ def test_options_come_from_the_config_and_unknown_ones_are_named():
     with pytest.raises(ValueError, match=r"test_cfg of SomeHead: unknown \['k'\]; it reads \['local_maximum_kernel', "):
         read_options(CenterDecoding, dict(k=7, topk=1), 'SomeHead')
     assert live_config(None) == {} and live_config(dict(topk=1)).topk == 1
+    cfg = ConfigDict(topk=1)
+    assert live_config(cfg) is cfg

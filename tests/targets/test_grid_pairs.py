@@ -77,7 +77,8 @@ def test_points_inside_ignore_boxes():
 def test_the_fitting_level_is_the_finest_whose_range_holds_the_longer_side():
     sides = torch.tensor([1.0, 64, 65, 128, 129, 1000])
     boxes = torch.stack((sides * 0, sides * 0, sides, sides / 2), 1)
-    assert fitting_level(boxes, torch.tensor([8.0, 16, 32])).tolist() == [0, 0, 1, 1, 2, 2]
+    for moved in (boxes, boxes + 500, boxes[:, [1, 0, 3, 2]] - 30):
+        assert fitting_level(moved, torch.tensor([8.0, 16, 32])).tolist() == [0, 0, 1, 1, 2, 2]
 
 
 @pytest.mark.parametrize('k', [1, 2, 3, 4, 6, 9, 20])
@@ -117,6 +118,17 @@ def test_no_boxes_give_no_pairs():
     pairs = grid_pairs(truth_of(instances([], [])), GRID, 9)
     assert pairs.total == 0
     assert [index.shape for index in pairs.slice(0, 0)] == [(0,), (0,)]
+
+
+def test_an_image_as_wide_as_the_window_gives_its_first_column_too():
+    meta = dict(batch_input_shape=(8, SIZE), img_shape=(8, 72))  # 9 grid points
+    truth = GroundTruth.from_instances([instances([[69, 1, 71, 5], [1, 1, 3, 5]], [0, 0])], [meta], 1, 'head')
+    pairs, _ = found(truth, GridPyramid(((1, 16),), (8,)), forced=9)
+    assert sorted(pairs) == [(box, point) for box in (0, 1) for point in range(9)]
+
+
+def test_no_points_are_forced_unless_asked_for():
+    assert grid_pairs(truth_of(instances([[1, 1, 5, 5]], [0])), GRID).total == 0
 
 
 @pytest.mark.parametrize('k', [2, 3, 4])

@@ -170,6 +170,16 @@ def test_a_corner_in_an_ignore_box_takes_the_pair_out():
     assert (targets.bottom_right.weight == 0).nonzero().tolist() == [[1, 0, 1, 1]]
 
 
+def test_boxes_of_two_classes_share_a_cell_unless_their_sizes_are_apart():
+    truth = GroundTruth.from_tensors(
+        [torch.tensor([[4.0, 4, 9, 9], [4, 4, 10, 10]])], [torch.tensor([0, 1])], [(32, 48)], 2, ''
+    )
+    geometry = OBLONG._replace(extent_px=truth.extent_px)
+    assert center_targets(truth, geometry, 2).regress.sum() == 1
+    assert center_targets(truth, geometry, 2, class_specific=True).regress.sum() == 2
+    assert corner_targets(truth, geometry, 2).top_left.regress.sum() == 1
+
+
 def test_radius_options_are_used():
     truth = two_images()
     for options in (TargetOptions(), TargetOptions(min_overlap=0.1), TargetOptions(radius='legacy')):
