@@ -1,6 +1,8 @@
 """The quickstart notebook runs top to bottom."""
 
+import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -9,20 +11,19 @@ import pytest
 from tests.compat.processes import ROOT
 
 NOTEBOOK = ROOT / 'docs/quickstart.ipynb'
-SHORTER = (('--num-train 1200 --num-val 60', '--num-train 32 --num-val 8'), ('--epochs 6', '--epochs 1'))
+SHORTER = (('--num-train 2500 --num-val 100', '--num-train 32 --num-val 8'),)
 
 
 def test_the_notebook_has_its_outputs_and_no_error():
-    nbformat = pytest.importorskip('nbformat')
-    cells = [cell for cell in nbformat.read(NOTEBOOK, 4).cells if cell.cell_type == 'code']
+    cells = [cell for cell in json.loads(NOTEBOOK.read_text())['cells'] if cell['cell_type'] == 'code']
     assert len(cells) > 8
-    assert all(cell.outputs for cell in cells if not cell.source.startswith('import'))
-    assert not any(output.output_type == 'error' for cell in cells for output in cell.outputs)
+    assert all(cell['outputs'] for cell in cells if not re.match(r'\w+ = ', ''.join(cell['source'])))
+    assert not any(output['output_type'] == 'error' for cell in cells for output in cell['outputs'])
 
 
 @pytest.mark.slow
 def test_the_notebook_runs(tmp_path, monkeypatch):
-    """With fewer images and one epoch."""
+    """With fewer images."""
     nbformat, nbclient = pytest.importorskip('nbformat'), pytest.importorskip('nbclient')
     text = NOTEBOOK.read_text()
     for long, short in SHORTER:
