@@ -153,7 +153,7 @@ def config_of(head: str, args: argparse.Namespace, classes: tuple[str, ...], see
     cfg.val_evaluator = cfg.test_evaluator = evaluator
     cfg.custom_hooks, cfg.auto_scale_lr, cfg.randomness = [], None, {'seed': seed}
     cfg.default_hooks.checkpoint = {'type': 'CheckpointHook', 'interval': -1, 'save_last': False}
-    cfg.work_dir = tempfile.mkdtemp()
+    cfg.work_dir = args.work_dir
     return cfg
 
 
@@ -245,7 +245,8 @@ def main() -> None:
     args = parser.parse_args()
     args.train, args.val = args.data / 'annotations' / args.train, args.data / 'annotations' / args.val
     if args.here:
-        print(json.dumps(train_once(args, args.heads[0], args.seeds[0])))
+        with tempfile.TemporaryDirectory() as args.work_dir:
+            print(json.dumps(train_once(args, args.heads[0], args.seeds[0])))
         return
     for seed in args.seeds:
         for head in args.heads:
