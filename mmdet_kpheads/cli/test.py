@@ -27,7 +27,7 @@ from ..errors import InputError, listed
 from . import arguments, config_checks
 from .failures import config_errors, other_processes_named
 from .header import print_plan, print_run
-from .showing import draw, print_pictures, show_progress
+from .showing import draw, name_visualizer_by_run, print_pictures, show_progress
 from .speed import speed_up_test, use_fast_metric
 
 TTA_META_KEYS = ('ori_shape', 'img_shape', 'scale_factor', 'border', 'flip', 'flip_direction')
@@ -150,6 +150,7 @@ def run(cfg: Config, args: argparse.Namespace) -> None:
 
 def build_runner(cfg: Config, args: argparse.Namespace) -> Runner:
     """The runner of a config, with what the arguments change in how it tests."""
+    name_visualizer_by_run(cfg)
     if args.show or args.show_dir:
         draw(cfg, test_out_dir=args.show_dir, show=args.show, wait_time=args.wait_time)
     if args.tta:

@@ -23,7 +23,7 @@ from . import arguments, config_checks
 from .failures import config_errors, ending_well
 from .header import print_plan, print_run
 from .resuming import resume
-from .showing import draw, print_pictures, show_progress, skip_zero_counters
+from .showing import draw, name_visualizer_by_run, print_pictures, show_progress, skip_zero_counters
 from .speed import add_hook, speed_up_training
 
 OWN_HOOKS = ('mmdet_kpheads.FiniteLossHook', 'mmdet_kpheads.ResumeHook')
@@ -46,6 +46,7 @@ def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
     if args.show_dir:
         draw(cfg, val_out_dir=args.show_dir, interval=args.show_every)
     skip_zero_counters(cfg)
+    name_visualizer_by_run(cfg)
     if args.auto_scale_lr:
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise InputError('--auto-scale-lr needs auto_scale_lr.base_batch_size in the config')

@@ -69,6 +69,13 @@ def test_training_writes_log_and_checkpoint():
     assert '"num_dropped_boxes": 0.0' in scalars
 
 
+def test_a_second_run_of_a_process_writes_its_own_scalars():
+    """With the name that mmdet's configs give it, the visualizer of the first run would be taken again."""
+    for work_dir in ('first_run', 'second_run'):
+        train.main([CONFIG, '--work-dir', work_dir, '--cfg-options', *SHORT, 'visualizer.name=visualizer'])
+        assert len(list(Path(work_dir).glob('*/vis_data/scalars.json'))) == 1, work_dir
+
+
 def test_a_run_begins_with_a_short_header(capfd):
     """As the command runs it: nothing of other packages, and in the log file the config and the hooks."""
     quiet_run = ['train', CONFIG, '--work-dir', 'quiet', '--show-dir', 'shown_in_training', '--show-every', '2']
