@@ -5,7 +5,7 @@
 Our three heads and FCOS, RetinaNet, ATSS and RTMDet of mmdet, all on the demo's narrow ResNet-18 with FPN, from random
 weights, with the same transforms, optimizer and schedule. Each run is a process with one thread. It measures its step,
 trains for as many steps as the budget allows, and is evaluated once. Times are of the process on its processor, so
-other work on the machine matters little. Runs that are in the result file are not repeated, so the script can be stopped
+other work on the machine matters little. Runs that are in the result file are not repeated: the script can be stopped
 and started again.
 """
 
@@ -123,6 +123,8 @@ def config_of(head: str, args: argparse.Namespace, classes: tuple[str, ...], see
     pipelines = [(train.dataset if 'dataset' in train else train).pipeline, val.pipeline]
     size = tuple(args.image_size)
     pipelines[0][2].scale = pipelines[0][3].crop_size = pipelines[1][1].scale = size
+    if args.no_flip:
+        pipelines[0] = [step for step in pipelines[0] if 'RandomFlip' not in step.type]
     for pipeline in pipelines:
         for step in pipeline:
             if 'meta_keys' in step:
@@ -241,6 +243,7 @@ def main() -> None:
     parser.add_argument('--seconds', type=float, default=120, help='of training, on one processor')
     parser.add_argument('--image-size', nargs=2, type=int, default=[320, 240])
     parser.add_argument('--batch-size', type=int, default=16)
+    parser.add_argument('--no-flip', action='store_true', help='for classes that a mirror changes, such as digits')
     parser.add_argument('--results', type=Path, default=RESULTS / 'comparison_cpu.jsonl')
     parser.add_argument('--here', action='store_true', help=argparse.SUPPRESS)  # one run, in this process
     args = parser.parse_args()
