@@ -12,7 +12,6 @@ from mmdet_kpheads.decoding.options import _is_nms, _is_number, _is_whole
         ({'type': 'nms', 'iou_threshold': 0.5}, True),
         ({'iou_threshold': 0.5}, True),
         ({'type': 'nms'}, False),
-        ({}.fromkeys(['type'], 'nms'), False),
         ({'type': 'soft_nms'}, True),
         ({'type': 'soft_nms', 'iou_threshold': 'x'}, False),
         ({'type': 'unknown', 'iou_threshold': 0.5}, False),
