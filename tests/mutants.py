@@ -48,7 +48,7 @@ def main() -> None:
     if not arguments.report:
         names = [f'{PACKAGE}.{arguments.folder}.{module}' for module in arguments.modules]
         if arguments.again:
-            (MUTANTS / 'mutmut-stats.json').unlink()  # the tests changed; the results stay
+            (MUTANTS / 'mutmut-stats.json').unlink(missing_ok=True)  # the tests changed; the results stay
             names = [name for name, _, _ in survivors(arguments.folder)[1]] + of_status(NOT_TRIED)
         elif not names:
             shutil.rmtree(MUTANTS, ignore_errors=True)
