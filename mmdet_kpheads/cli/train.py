@@ -128,7 +128,8 @@ def run(cfg: Config, args: argparse.Namespace) -> None:
     """
     steps = StepCounter()
     with config_errors(cfg, steps.any):
-        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        with compat.lazy_imports.deferred():  # it collects the environment
+            runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
         if cfg.get('resume') and cfg.get('load_from'):
             arguments.require_fitting(runner.model, cfg.load_from, args.config)
         runner.register_hook(steps)

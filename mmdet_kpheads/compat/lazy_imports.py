@@ -14,9 +14,10 @@ from sys import modules
 from types import SimpleNamespace
 from typing import Any
 
-IMPORTER = 'mmdet'
 # mmdet calls what it imports from these, inside functions: nothing is a base class or an argument of isinstance.
 PACKAGES = ('albumentations', 'imagecorruptions', 'imgaug', 'matplotlib', 'scipy', 'seaborn', 'sklearn')
+UNCHECKED = ('distutils',)  # mmengine names its errors, to catch them; to look whether it exists imports setuptools
+DEFERRED = {'mmdet': PACKAGES, 'mmengine': UNCHECKED}
 
 
 class Deferred:
@@ -35,7 +36,7 @@ class Deferred:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Answer the imports of ``PACKAGES`` in mmdet's modules by ``Deferred``.
+    """Answer the imports of ``DEFERRED`` by ``Deferred``.
 
     A package that is already imported is used, and one that is not installed raises ``ImportError`` as before. Imports
     in other modules do not change, and ``sys.modules`` never holds a ``Deferred``.
@@ -58,8 +59,8 @@ def _import_or_defer(
 ) -> Any:
     package = name.partition('.')[0]
     importer = str((globals or {}).get('__name__')).partition('.')[0]
-    deferrable = importer == IMPORTER and not level and package in PACKAGES and package not in modules
-    if not (deferrable and find_spec(package)):
+    deferrable = not level and package in DEFERRED.get(importer, ()) and package not in modules
+    if not (deferrable and (package in UNCHECKED or find_spec(package))):
         return original(name, globals, locals, fromlist, level)
     if fromlist:  # from a.b import c
         return SimpleNamespace(**{item: Deferred(functools.partial(_item, name, item)) for item in fromlist})

@@ -15,7 +15,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from ..backends import as_one_graph, check_backend
+from ..backends import as_one_graph, check_backend, outside_graphs
 from ..decoding.grid_points import GridMaps, decode_grid_points
 from ..decoding.options import GridDecoding, check_options, live_config, read_options
 from ..losses.autoassign_loss import AutoAssignLoss, GridPredictions, assignment_batch, positive_weights
@@ -193,7 +193,7 @@ class AutoAssignHead(AnchorFreeHead):
         distances = DISTANCES[self.distance_activation](scale(distances.float())) * stride
         return class_logits, distances, self.conv_centerness(box_features)
 
-    @torch.compiler.disable  # the number of pairs is a value of the device, and so is every shape after it
+    @outside_graphs  # the number of pairs is a value of the device, and so is every shape after it
     def loss_by_feat(
         self,
         cls_scores: Levels,

@@ -8,7 +8,7 @@ from mmcv.ops import batched_nms
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from ..backends import version_of
+from ..backends import outside_graphs, version_of
 from ..ops import soft_nms_batch
 from ..structures import Detections
 from ..structures.geometry import image_extents, scale_factors
@@ -16,7 +16,7 @@ from ..structures.geometry import image_extents, scale_factors
 PLAIN_NMS_OPTIONS = {'type', 'iou_threshold', 'offset', 'class_agnostic'}
 
 
-@torch.compiler.disable  # from here on the sizes are values of the device: one graph break, not many
+@outside_graphs  # from here on the sizes are values of the device: one graph break, not many
 def to_instances(
     found: Detections,
     metas: Sequence[Mapping[str, Any]],

@@ -1,8 +1,9 @@
 """The divisor of losses, over all ranks."""
 
-import torch
 from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor
+
+from ..backends import outside_graphs
 
 
 def normalizer(count: Tensor) -> Tensor:
@@ -17,6 +18,6 @@ def normalizer(count: Tensor) -> Tensor:
     return total.clamp(min=1) / ranks
 
 
-@torch.compiler.disable  # a compiled loss is split here, and only where there are several ranks
+@outside_graphs  # a compiled loss is split here, and only where there are several ranks
 def _sum_over_ranks(total: Tensor) -> None:
     all_reduce(total, op='sum')

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..backends import as_one_graph
+from ..backends import as_one_graph, outside_graphs
 from ..functional.boxes import clip_boxes, has_area, is_finite
 from ..functional.precedence import smaller_first
 from .geometry import Meta, image_size, to_device
@@ -35,7 +35,7 @@ class GroundTruth(NamedTuple):
     num_bad_labels: Tensor  # scalar float32: label outside [0, C); 0 on a CPU, where it is an error
 
     @classmethod
-    @torch.compiler.disable  # the length of the longest list would be a guard: one graph for each
+    @outside_graphs  # the length of the longest list would be a guard: one graph for each
     def from_instances(
         cls,
         instances: Sequence[Any],

@@ -20,7 +20,7 @@ def package(tmp_path, monkeypatch):
     (tmp_path / 'lazy_example/__init__.py').write_text('NUMBER = 3\n')
     (tmp_path / 'lazy_example/inner/__init__.py').write_text('def double(x, times=1):\n    return 2 * x * times\n')
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(lazy_imports, 'PACKAGES', ('lazy_example', 'lazy_missing'))
+    monkeypatch.setitem(lazy_imports.DEFERRED, 'mmdet', ('lazy_example', 'lazy_missing'))
     yield 'lazy_example'
     for name in [name for name in sys.modules if name.startswith('lazy_example')]:
         del sys.modules[name]
