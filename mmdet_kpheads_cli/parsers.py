@@ -33,6 +33,7 @@ DESCRIPTIONS = {  # where the summary is too short
 }
 CONFIG_HELP = 'path of a config, or name of one of ours such as centernet/centernet_r18_custom.py'
 HEADS = ('autoassign', 'centernet', 'cornernet')
+MODELS = ('standard', 'small')
 FORMATS = ('coco', 'voc', 'yolo')
 LAUNCHER_VARIABLES = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_LOCAL_RANK'}
 AMP_CHOICES = ('auto', 'bf16', 'fp16')
@@ -127,9 +128,22 @@ def _add_init(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--head', choices=HEADS, default='autoassign', help='default %(default)s')
     parser.add_argument('--format', choices=FORMATS, help='format of the annotations; default: what is found')
     parser.add_argument(
-        '--image-size', type=_positive, nargs='+', default=[512], help='side in pixels, or width and height'
+        '--model',
+        choices=MODELS,
+        default='standard',
+        help='small: a slim ResNet-18 that starts from random weights and trains in minutes on a CPU',
     )
-    parser.add_argument('--epochs', type=_positive, help='default 50, with --from-scratch 100')
+    parser.add_argument(
+        '--image-size',
+        type=_positive,
+        nargs='+',
+        help='side in pixels, or width and height; default 512, with --model small 320',
+    )
+    parser.add_argument(
+        '--epochs',
+        type=_positive,
+        help='default 50, with --from-scratch 100, with --model small more for fewer images (10 to 300)',
+    )
     parser.add_argument('--batch-size', type=_positive, help='images per step and GPU; default 8')
     parser.add_argument(
         '--seed', type=_not_negative, default=0, help='seed of the split, if one is made; default %(default)s'

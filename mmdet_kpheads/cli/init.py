@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mmengine.device import get_device
+
 from mmdet_kpheads_cli.parsers import PROG, parse
 
 from ..compat.config_bases import configs_root
@@ -23,8 +25,10 @@ TEMPLATES = {
     'cornernet': 'cornernet/cornernet_r18_custom.py',
 }
 FROM_SCRATCH = TEMPLATES | {'autoassign': 'autoassign/autoassign_r18_custom.py'}  # the other one has a frozen stem
+SMALL = {head: f'{head}/{head}_small_custom.py' for head in TEMPLATES}
 FINE_TUNING_RATE, FROM_SCRATCH_RATE = 2e-4, 1e-3  # for 16 images per step
 FROM_SCRATCH_EPOCHS = 100
+SMALL_PASSES, SMALL_EPOCHS = 6000, range(10, 301, 5)  # images that a training of the small model sees; limits of epochs
 MAX_DETECTIONS = 100  # of the templates
 HEADER = """\
 # {title} on {data}, written by `{prog} init`. Next:
@@ -39,7 +43,7 @@ def check_arguments(args: argparse.Namespace) -> None:
     Raises:
         InputError: If one of them cannot be used.
     """
-    if len(args.image_size) > 2:
+    if args.image_size and len(args.image_size) > 2:
         raise InputError(f'--image-size takes one or two numbers, but got {args.image_size}')
     if args.checkpoint:
         require_checkpoint(args.checkpoint)
@@ -102,16 +106,35 @@ def values_of(args: argparse.Namespace, classes: Sequence[str], splits: Mapping[
     for name, split in splits.items():
         files = f'{str(split.coco_file)!r}, {f"{split.folder}/"!r}'
         values[f'{name}_json, {name}_images'] = files
-    values['image_size'] = repr((args.image_size[0], args.image_size[-1]))
+    if args.image_size:
+        values['image_size'] = repr((args.image_size[0], args.image_size[-1]))
     most = max(len(image.boxes) for split in splits.values() for image in split.images)
     values['max_detections'] = str(max(MAX_DETECTIONS, most))
-    if args.from_scratch:
+    if args.model == 'small':
+        values['max_epochs'] = str(small_epochs(len(splits['train'].images)))
+    elif args.from_scratch:
         values |= {'load_from': 'None', 'pretrained': 'None', 'learning_rate': repr(FROM_SCRATCH_RATE)}
         values['max_epochs'] = str(FROM_SCRATCH_EPOCHS)
     if args.checkpoint:
         values |= {'load_from': repr(args.checkpoint), 'pretrained': 'None', 'learning_rate': repr(FINE_TUNING_RATE)}
     given = {'max_epochs': args.epochs, 'batch_size': args.batch_size}
     return values | {name: str(value) for name, value in given.items() if value is not None}
+
+
+def small_epochs(images: int) -> int:
+    """Epochs in which a training of the small model sees enough images; the fewer there are, the more epochs.
+
+    Example:
+        >>> [small_epochs(images) for images in (5, 27, 200, 100000)]
+        [300, 220, 30, 10]
+    """
+    return min(SMALL_EPOCHS, key=lambda epochs: abs(epochs - SMALL_PASSES / images))
+
+
+def template_of(args: argparse.Namespace) -> str:
+    """The text of the template for the head, the model and the start."""
+    templates = SMALL if args.model == 'small' else FROM_SCRATCH if args.from_scratch else TEMPLATES
+    return (configs_root() / templates[args.head]).read_text()
 
 
 def fill(template: str, header: str, values: Mapping[str, str]) -> str:
@@ -145,7 +168,7 @@ def main(argv: list[str] | None = None) -> None:
     splits = complete(found, args.seed)
     print(summary(splits, found.classes))
     write_annotations(splits, found.classes, args.out.with_name(f'{args.out.stem}_annotations'))
-    template = (configs_root() / (FROM_SCRATCH if args.from_scratch else TEMPLATES)[args.head]).read_text()
+    template = template_of(args)
     title = template[2 : template.index(':')]
     header = HEADER.format(title=title, data=args.data, prog=PROG, out=args.out)
     values = values_of(args, found.classes, splits)
@@ -154,4 +177,6 @@ def main(argv: list[str] | None = None) -> None:
     args.out.write_text(text)
     start = re.search(r'^(?:load_from|pretrained) = (?!None)(.*)$', text, re.MULTILINE)
     print(f'wrote {args.out}; training starts from {start[1] if start else "random weights"}')
+    if args.model == 'standard' and args.from_scratch and get_device() == 'cpu':
+        print('no GPU was found: with --model small the training takes minutes, not hours')
     print(f'next: {PROG} check-dataset {args.out}\n      {PROG} train {args.out}')

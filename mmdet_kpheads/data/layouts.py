@@ -161,7 +161,8 @@ def _coco_split(folder: DatasetFolder, name: str, annotations: AnnotationFile) -
     if not candidates:
         example = annotations.images[0].path if annotations.images else 'any'
         raise InputError(f'{annotations.path}: none of its images is in {folder.root}, for example {example}')
-    images = max(candidates, key=lambda path: (candidates[path], folder.split_of(path / 'x') == name))
+    # of several copies, such as those of a VOC layout beside it, the one that is less deep in the folder
+    images = max(candidates, key=lambda path: (candidates[path], folder.split_of(path / 'x') == name, -len(path.parts)))
     for image in annotations.images:
         image.path = images / image.path
     for problem in (*annotations.problems, *missing_images(annotations)):

@@ -163,6 +163,7 @@ LAYOUTS = {
 
 
 def written(*arguments):
+    Path('my.py').unlink(missing_ok=True)
     init.main(['--data', 'mine', '--out', 'my.py', *arguments])
     init_default_scope('mmdet')
     return Config.fromfile('my.py')
@@ -231,7 +232,9 @@ def test_a_split_has_a_fifth_of_each_class_and_follows_its_seed():
 
 
 @pytest.mark.parametrize('head', init.TEMPLATES)
-@pytest.mark.parametrize('words', [[], ['--from-scratch']], ids=['published', 'from scratch'])
+@pytest.mark.parametrize(
+    'words', [[], ['--from-scratch'], ['--model', 'small']], ids=['published', 'from scratch', 'small']
+)
 def test_the_first_lines_take_effect(head, words):
     """The size reaches every pipeline, that of --tta too; epochs and batch size reach the loops."""
     coco_split(Path('mine'))
@@ -251,8 +254,41 @@ def test_the_first_lines_take_effect(head, words):
     assert cfg.default_hooks.checkpoint.save_best == 'auto'
     starts = [cfg.load_from, cfg.pretrained]
     assert starts.count(None) == (2 if words else 1)
-    assert cfg.optim_wrapper.optimizer.lr == (2e-4 if cfg.load_from else 1e-3)
+    assert cfg.optim_wrapper.optimizer.lr == (2e-4 if cfg.load_from else 2e-3 if '--model' in words else 1e-3)
     assert MODELS.build(cfg.model).bbox_head.num_classes == 2
+
+
+@pytest.mark.parametrize('words', [[], ['--image-size', '64']])
+def test_a_small_model_has_fewer_parameters_smaller_images_and_more_epochs_for_few_images(words):
+    coco_split(Path('mine'))
+    small = written('--model', 'small', *words)
+    standard = written('--from-scratch', *words)
+    assert tuple(small.image_size) == ((64, 64) if words else (320, 320))
+    assert tuple(standard.image_size) == ((64, 64) if words else (512, 512))
+    assert small.train_cfg.max_epochs == 300 and small.train_dataloader.num_workers == 0
+    parameters = [sum(p.numel() for p in MODELS.build(cfg.model).parameters()) for cfg in (small, standard)]
+    assert parameters[0] < 1e6 < 10 * parameters[0] < parameters[1]
+
+
+def test_a_cpu_user_is_told_of_the_small_model(monkeypatch, capsys):
+    coco_split(Path('mine'))
+    for device, words, told in (
+        ('cpu', ['--from-scratch'], True),
+        ('cuda', ['--from-scratch'], False),
+        ('cpu', ['--model', 'small'], False),
+    ):
+        monkeypatch.setattr(init, 'get_device', lambda device=device: device)
+        written(*words)
+        assert ('with --model small the training takes minutes' in capsys.readouterr().out) == told, (device, words)
+
+
+def test_images_beside_a_voc_layout_are_found_where_they_are_least_deep():
+    coco_split(Path('mine'))
+    cfg = written()
+    folder = Path(cfg.train_dataloader.dataset.data_prefix.img)
+    for path in list(folder.glob('*')):
+        write_image(folder.parent / 'VOC2007/JPEGImages' / path.name)
+    assert Path(written().train_dataloader.dataset.data_prefix.img) == folder
 
 
 def image_info():
