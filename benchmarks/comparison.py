@@ -4,9 +4,9 @@
 
 Our three heads and FCOS, RetinaNet, ATSS and RTMDet of mmdet, all on the demo's narrow ResNet-18 with FPN, from random
 weights, with the same transforms, optimizer and schedule. Each run is a process with one thread. It measures its step,
-trains for as many steps as the budget allows, and is evaluated once. Times are of the process on its processor, so
-other work on the machine matters little. Runs that are in the result file are not repeated: the script can be stopped
-and started again.
+trains for as many steps as the budget allows, and is evaluated once. Times are those of the process on its processor,
+and do not count the time of other processes. Runs that are in the result file are not repeated: the script can be
+stopped and started again.
 """
 
 import argparse
@@ -107,6 +107,7 @@ THEIRS: dict[str, dict[str, Any]] = {  # as in mmdet's configs, but for the shar
     },
 }
 HEADS = (*OURS, *THEIRS)
+COLUMNS = ['data', 'head', 'AP', 'AP50', 'training images/s', 'test images/s', 'MB', 'runs']
 
 
 def config_of(head: str, args: argparse.Namespace, classes: tuple[str, ...], seed: int) -> Config:
@@ -123,8 +124,6 @@ def config_of(head: str, args: argparse.Namespace, classes: tuple[str, ...], see
     pipelines = [(train.dataset if 'dataset' in train else train).pipeline, val.pipeline]
     size = tuple(args.image_size)
     pipelines[0][2].scale = pipelines[0][3].crop_size = pipelines[1][1].scale = size
-    if args.no_flip:
-        pipelines[0] = [step for step in pipelines[0] if 'RandomFlip' not in step.type]
     for pipeline in pipelines:
         for step in pipeline:
             if 'meta_keys' in step:
@@ -243,7 +242,6 @@ def main() -> None:
     parser.add_argument('--seconds', type=float, default=120, help='of training, on one processor')
     parser.add_argument('--image-size', nargs=2, type=int, default=[320, 240])
     parser.add_argument('--batch-size', type=int, default=16)
-    parser.add_argument('--no-flip', action='store_true', help='for classes that a mirror changes, such as digits')
     parser.add_argument('--results', type=Path, default=RESULTS / 'comparison_cpu.jsonl')
     parser.add_argument('--here', action='store_true', help=argparse.SUPPRESS)  # one run, in this process
     args = parser.parse_args()
@@ -256,7 +254,7 @@ def main() -> None:
         for head in args.heads:
             if (args.name, head, seed) not in {(row['data'], row['head'], row['seed']) for row in stored(args.results)}:
                 run(args, head, seed)
-    print(table(stored(args.results)))
+    print('\n'.join(' | '.join(cells) for cells in [COLUMNS, *table(stored(args.results))]))
 
 
 def run(args: argparse.Namespace, head: str, seed: int) -> None:
@@ -281,9 +279,9 @@ def stored(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def table(rows: list[dict[str, Any]]) -> str:
+def table(rows: list[dict[str, Any]]) -> list[list[str]]:
     """Mean and standard deviation over the seeds, best AP first."""
-    lines = ['| data | head | AP | AP50 | training images/s | test images/s | MB | runs |', '|---' * 8 + '|']
+    lines = []
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row['data'], row['head']), []).append(row)
@@ -292,8 +290,8 @@ def table(rows: list[dict[str, Any]]) -> str:
         of = {name: [row[name] for row in groups[key]] for name in groups[key][0]}
         aps = [f'{statistics.mean(of[name]) * 100:.1f} ± {spread(of[name]) * 100:.1f}' for name in ('ap', 'ap50')]
         speeds = [f'{statistics.median(of[name]):.1f}' for name in ('train_images_per_s', 'test_images_per_s')]
-        lines.append(f'| {" | ".join([*key, *aps, *speeds, str(max(of["peak_mb"])), str(len(of["ap"]))])} |')
-    return '\n'.join(lines)
+        lines.append([*key, *aps, *speeds, str(max(of['peak_mb'])), str(len(of['ap']))])
+    return lines
 
 
 def spread(values: list[float]) -> float:

@@ -68,8 +68,9 @@ def as_one_graph(function: Formula, tensor: Tensor, backend: str = 'auto') -> Fo
 
 
 def outside_graphs(function: Formula) -> Formula:
-    """``torch.compiler.disable`` without importing the compiler, which takes half as long as torch."""
-    disabled = getattr(torch, '_disable_dynamo', torch.compiler.disable)(function)  # torch's own imports it when called
+    """``torch.compiler.disable`` that imports the compiler only while something is compiled."""
+    # torch's own modules take the private one, which imports the compiler when it is called
+    disabled = getattr(torch, '_disable_dynamo', torch.compiler.disable)(function)
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:

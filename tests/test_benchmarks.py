@@ -13,7 +13,7 @@ FOLDER = configs_root().parent / 'benchmarks'
 if not FOLDER.is_dir():
     pytest.skip('benchmarks are in the repository, not in the wheel', allow_module_level=True)
 
-from benchmarks import contract, deploy, goals, gpu, growth, heads, scenes  # noqa: E402
+from benchmarks import comparison, contract, deploy, goals, gpu, growth, heads, scenes  # noqa: E402
 
 CPU = torch.device('cpu')
 RESULTS = sorted(FOLDER.glob('results/*.json'))
@@ -71,6 +71,11 @@ def test_table_of_the_metrics():
 )
 def test_table_of_exported_files():
     require_table('export.md', 'deploy', deploy.COLUMNS, deploy.table(rows_of('deploy')))
+
+
+def test_table_of_the_comparison_of_heads():
+    rows = comparison.stored(FOLDER / 'results/comparison_cpu.jsonl')
+    require_table('benchmarks.md', 'comparison', comparison.COLUMNS, comparison.table(rows))
 
 
 def test_a_call_that_takes_a_minute_is_measured_once():

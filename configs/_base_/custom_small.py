@@ -1,4 +1,4 @@
-# What the templates for small models share: data is loaded by the process that trains, which a CPU does faster.
+# What the templates for small models share: no workers, which would take a core of a small machine from the network.
 _base_ = './custom.py'
 
 train_dataloader = dict(num_workers=0, persistent_workers=False)

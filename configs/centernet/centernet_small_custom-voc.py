@@ -21,6 +21,7 @@ pretrained = None
 max_detections = 100  # per image; the evaluator counts as many
 
 model = dict(
+    data_preprocessor=dict(pad_size_divisor=max(image_size)),  # to the size of a training batch
     backbone=dict(init_cfg=pretrained and dict(type='Pretrained', checkpoint=pretrained)),
     bbox_head=dict(num_classes=len(classes), ignore_regions=True),
     test_cfg=dict(topk=max_detections, max_per_img=max_detections))

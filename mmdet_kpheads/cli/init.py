@@ -178,5 +178,5 @@ def main(argv: list[str] | None = None) -> None:
     start = re.search(r'^(?:load_from|pretrained) = (?!None)(.*)$', text, re.MULTILINE)
     print(f'wrote {args.out}; training starts from {start[1] if start else "random weights"}')
     if args.model == 'standard' and args.from_scratch and get_device() == 'cpu':
-        print('no GPU was found: with --model small the training takes minutes, not hours')
+        print('no GPU was found: --model small is made for a CPU')
     print(f'next: {PROG} check-dataset {args.out}\n      {PROG} train {args.out}')

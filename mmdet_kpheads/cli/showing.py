@@ -33,12 +33,6 @@ def draw(cfg: Config, **options: Any) -> None:
     hook.update(draw=True, **options | absolute)
 
 
-def name_visualizer_by_run(cfg: Config) -> None:
-    """Let mmengine name the visualizer; under mmdet's fixed name a second run in a process writes into the first's."""
-    if isinstance(cfg.get('visualizer'), dict):
-        cfg.visualizer.pop('name', None)
-
-
 def skip_zero_counters(cfg: Config) -> None:
     """Take our log processor in the place of mmengine's."""
     processor = cfg.setdefault('log_processor', ConfigDict())

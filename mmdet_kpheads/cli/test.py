@@ -8,16 +8,12 @@ from typing import Any
 import torch
 from mmdet.evaluation import DumpDetResults
 from mmdet.registry import MODELS
-from mmdet.utils import setup_cache_size_limit_of_dynamo
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 from mmengine.dist import is_main_process
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
 
 from mmdet_kpheads_cli.parsers import parse
 
-from .. import compat
 from ..data.check import require_readable
 from ..data.dataset_sources import dataset_sources
 from ..data.prediction_files import require_display
@@ -27,7 +23,8 @@ from ..errors import InputError, listed
 from . import arguments, config_checks
 from .failures import config_errors, other_processes_named
 from .header import print_plan, print_run
-from .showing import draw, name_visualizer_by_run, print_pictures, show_progress
+from .running import build_runner
+from .showing import draw, print_pictures, show_progress
 from .speed import speed_up_test, use_fast_metric
 
 TTA_META_KEYS = ('ori_shape', 'img_shape', 'scale_factor', 'border', 'flip', 'flip_direction')
@@ -136,7 +133,8 @@ def run(cfg: Config, args: argparse.Namespace) -> None:
     if args.onnx:
         use_onnx(cfg, args.onnx)
     print_plan(cfg, files)
-    runner = build_runner(cfg, args)
+    apply_arguments(cfg, args)
+    runner = build_runner(cfg)
     if args.checkpoint:
         arguments.require_fitting(runner.model, args.checkpoint, args.config)
     if args.out:
@@ -148,9 +146,8 @@ def run(cfg: Config, args: argparse.Namespace) -> None:
         print_pictures(runner)
 
 
-def build_runner(cfg: Config, args: argparse.Namespace) -> Runner:
-    """The runner of a config, with what the arguments change in how it tests."""
-    name_visualizer_by_run(cfg)
+def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
+    """Change in the config how it tests."""
     if args.show or args.show_dir:
         draw(cfg, test_out_dir=args.show_dir, show=args.show, wait_time=args.wait_time)
     if args.tta:
@@ -158,7 +155,3 @@ def build_runner(cfg: Config, args: argparse.Namespace) -> Runner:
     if args.fast:
         chosen = use_fast_metric(cfg) if args.onnx else [speed_up_test(cfg, torch.device(get_device()).type)]
         print(f'speed: {", ".join(chosen)}')
-    setup_cache_size_limit_of_dynamo()
-    compat.register(init_default_scope=False)  # faster than by the runner, with all that they import
-    runner: Runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    return runner

@@ -5,17 +5,14 @@ import shlex
 from typing import Any
 
 import torch
-from mmdet.utils import setup_cache_size_limit_of_dynamo
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmdet_kpheads_cli.parsers import PROG, parse
 
-from .. import compat
 from ..data.check import require_readable
 from ..errors import InputError
 from ..hooks import LoadingReportHook
@@ -23,7 +20,8 @@ from . import arguments, config_checks
 from .failures import config_errors, ending_well
 from .header import print_plan, print_run
 from .resuming import resume
-from .showing import draw, name_visualizer_by_run, print_pictures, show_progress, skip_zero_counters
+from .running import build_runner
+from .showing import draw, print_pictures, show_progress, skip_zero_counters
 from .speed import add_hook, speed_up_training
 
 OWN_HOOKS = ('mmdet_kpheads.FiniteLossHook', 'mmdet_kpheads.ResumeHook')
@@ -46,7 +44,6 @@ def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
     if args.show_dir:
         draw(cfg, val_out_dir=args.show_dir, interval=args.show_every)
     skip_zero_counters(cfg)
-    name_visualizer_by_run(cfg)
     if args.auto_scale_lr:
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise InputError('--auto-scale-lr needs auto_scale_lr.base_batch_size in the config')
@@ -115,8 +112,6 @@ def main(argv: list[str] | None = None) -> None:
             check_config(cfg)
             apply_arguments(cfg, args)
             check_inputs(cfg)
-        setup_cache_size_limit_of_dynamo()
-        compat.register(init_default_scope=False)  # faster than by the runner, with all that they import
         run(cfg, args)
 
 
@@ -128,8 +123,7 @@ def run(cfg: Config, args: argparse.Namespace) -> None:
     """
     steps = StepCounter()
     with config_errors(cfg, steps.any):
-        with compat.lazy_imports.deferred():  # it collects the environment
-            runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        runner = build_runner(cfg)
         if cfg.get('resume') and cfg.get('load_from'):
             arguments.require_fitting(runner.model, cfg.load_from, args.config)
         runner.register_hook(steps)

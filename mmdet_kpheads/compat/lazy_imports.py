@@ -16,7 +16,8 @@ from typing import Any
 
 # mmdet calls what it imports from these, inside functions: nothing is a base class or an argument of isinstance.
 PACKAGES = ('albumentations', 'imagecorruptions', 'imgaug', 'matplotlib', 'scipy', 'seaborn', 'sklearn')
-UNCHECKED = ('distutils',)  # mmengine names its errors, to catch them; to look whether it exists imports setuptools
+# mmengine names its errors. The import, and even a look whether it exists, imports all of setuptools.
+UNCHECKED = ('distutils',)
 DEFERRED = {'mmdet': PACKAGES, 'mmengine': UNCHECKED}
 
 

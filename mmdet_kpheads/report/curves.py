@@ -23,8 +23,14 @@ class Log(NamedTuple):
 
 def read_log(work_dir: Path) -> Log:
     """Read all scalars under a work dir; empty if there are none."""
+    return join(training_logs(work_dir).values())
+
+
+def training_logs(work_dir: Path) -> dict[Path, Log]:
+    """File and rows of each run that made training steps, by its start; the others are tests."""
     paths = sorted(work_dir.glob(f'*/{SCALARS}'))  # folders are named by their start
-    return join(split_rows(path.read_text(errors='replace').splitlines()) for path in paths)
+    logs = {path: split_rows(path.read_text(errors='replace').splitlines()) for path in paths}
+    return {path: log for path, log in logs.items() if log.train}
 
 
 def split_rows(lines: Iterable[str]) -> Log:

@@ -6,17 +6,20 @@ from mmengine.config import Config
 
 from ..cli.resuming import newest_checkpoint, readable_checkpoints
 from ..errors import InputError, shown
+from .curves import training_logs
 
 
 def find_run_config(work_dir: Path) -> Path:
-    """The config that a training dumped, the newest of several.
+    """The config of the newest training, or else the newest one in the work dir, which a test writes as well.
 
     Raises:
         InputError: If there is no such folder, or no config in it.
     """
     if not work_dir.is_dir():
         raise InputError(f'work dir not found: {shown(work_dir)}')
-    configs = sorted(work_dir.glob('*.py'), key=lambda path: path.stat().st_mtime)
+    configs = [path.with_name('config.py') for path in training_logs(work_dir)]
+    configs = [path for path in configs if path.is_file()]
+    configs = configs or sorted(work_dir.glob('*.py'), key=lambda path: path.stat().st_mtime)
     if not configs:
         raise InputError(
             f'{shown(work_dir)} has no config: name it with --config, or is it not the --work-dir of a run?'

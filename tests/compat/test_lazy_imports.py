@@ -11,6 +11,7 @@ import pytest
 
 from mmdet_kpheads.compat import lazy_imports
 from mmdet_kpheads.compat.lazy_imports import PACKAGES, Deferred, deferred
+from tests.compat.processes import call
 
 
 @pytest.fixture
@@ -67,6 +68,24 @@ def test_a_missing_package_raises_where_it_is_imported(package):
     with pytest.raises(ModuleNotFoundError, match="No module named 'lazy_missing'"):
         imported('from lazy_missing.inner import name')
     assert builtins.__import__ is before
+
+
+ENVIRONMENT = """
+import sys
+import mmdet_kpheads
+from mmdet_kpheads.compat import lazy_imports
+from mmengine.utils.dl_utils import collect_env
+large = {'distutils', 'setuptools'}
+before = large & set(sys.modules)
+with lazy_imports.deferred():
+    found = collect_env()
+print('PyTorch' in found, large & set(sys.modules) == before)
+"""
+
+
+def test_the_report_on_the_environment_does_not_import_setuptools():
+    seen = call('-c', ENVIRONMENT)
+    assert seen.stdout.splitlines()[-1:] == ['True True'], seen.stderr
 
 
 def checked_names(tree):

@@ -1,5 +1,6 @@
 """Which config and checkpoint of a work dir the report takes; each error is named."""
 
+import json
 import os
 
 import pytest
@@ -24,6 +25,22 @@ def test_newest_config(tmp_path):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (1000 - age, 1000 - age))
     assert find_run_config(tmp_path).name == 'new.py'
+
+
+def run_of(work_dir, start, rows):
+    """What mmengine leaves of a run: its config in its own folder, and over the one in the work dir."""
+    (work_dir / start / 'vis_data').mkdir(parents=True)
+    (work_dir / start / 'vis_data/config.py').write_text(f'start = {start!r}')
+    (work_dir / start / 'vis_data/scalars.json').write_text('\n'.join(map(json.dumps, rows)))
+    (work_dir / 'my_config.py').write_text(f'start = {start!r}')
+
+
+def test_a_test_after_the_training_does_not_replace_the_config(tmp_path):
+    """With --onnx its model is the file; with --cfg-options it has other values."""
+    run_of(tmp_path, '20260101_000000', [{'loss': 3.0, 'step': 10}])
+    run_of(tmp_path, '20260102_000000', [{'loss': 2.0, 'step': 20}])
+    run_of(tmp_path, '20260103_000000', [{'coco/bbox_mAP': 0.1, 'step': 0}])
+    assert Config.fromfile(find_run_config(tmp_path)).start == '20260102_000000'
 
 
 def test_missing_config_is_named(tmp_path):
