@@ -35,6 +35,7 @@ SHARED = {
     'failures',
     'header',
     'resuming',
+    'running',
     'showing',
     'speed',
 }
