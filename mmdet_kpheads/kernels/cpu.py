@@ -132,14 +132,13 @@ class _FocalSum(torch.autograd.Function):
             (slope,) = torch.autograd.grad(corrected, z)
             gradient.view(-1).scatter_(0, index, slope)
             ctx.save_for_backward(gradient)
-            ctx.dtype = logits.dtype
         return total + corrected.detach() - background
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         refuse_second_derivative()
         (gradient,) = ctx.saved_tensors
-        return _scaled(gradient, grads[0], ctx.dtype), *[None] * 7
+        return _scaled(gradient, grads[0]), *[None] * 7
 
 
 def _background(
@@ -235,7 +234,6 @@ class _JointFocalSum(torch.autograd.Function):
             total += loss
             objectness_slope[images] += by_objectness
         ctx.save_for_backward(class_slope, objectness_slope, cells)
-        ctx.dtypes = class_logits.dtype, objectness_logits.dtype
         return total, class_logits.flatten().index_select(0, cells).float()
 
     @staticmethod
@@ -246,9 +244,8 @@ class _JointFocalSum(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             by_class = class_slope * grads[0]
             by_class.view(-1).scatter_add_(0, cells, grads[1])
-            by_class = by_class.to(ctx.dtypes[0])
         if ctx.needs_input_grad[1]:
-            by_objectness = _scaled(objectness_slope, grads[0], ctx.dtypes[1])
+            by_objectness = _scaled(objectness_slope, grads[0])
         return by_class, by_objectness, None, None, None
 
 
@@ -367,9 +364,9 @@ def _giou_and_slope(predicted: Tensor, boxes: Tensor, eps: float) -> tuple[Tenso
     return loss, torch.cat((slope_low, torch.addcmul(own, turn, (other_high - high).sign())))
 
 
-def _scaled(gradient: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
-    """``gradient`` times ``scale``, rounded once."""
-    return gradient.to(dtype) if scale == 1 else torch.mul(gradient, scale).to(dtype)
+def _scaled(gradient: Tensor, scale: Tensor) -> Tensor:
+    """``gradient`` times ``scale``; autograd rounds it to the type of the input, once."""
+    return gradient if scale == 1 else gradient * scale
 
 
 # ---- decoding --------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import torch
 
 from mmdet_kpheads.backends import version_of
 from mmdet_kpheads.functional.gaussian import Gaussians, draw, gaussian_radius, largest_radius, windows
+from mmdet_kpheads.kernels import cpu
 from mmdet_kpheads.kernels.cpu import nonzero_gaussians
 from tests.reference import center as reference
 
@@ -128,7 +129,10 @@ def test_drawing_in_parts_changes_nothing(at_once):
     assert torch.equal(torch.zeros(whole.numel()).scatter(0, index, value).view_as(whole), whole)
 
 
-def test_sparse_cells_are_those_of_the_drawn_map_each_once():
+@pytest.mark.parametrize('exact_floats', [1 << 24, 100, 0])
+def test_sparse_cells_are_those_of_the_drawn_map_each_once(exact_floats, monkeypatch):
+    """With more cells than a float can count they are counted in whole numbers."""
+    monkeypatch.setattr(cpu, 'EXACT_FLOATS', exact_floats)
     gaussians = many_gaussians()
     index, value = nonzero_gaussians(gaussians, torch.full(gaussians.shape, torch.nan))
     heatmap = draw(gaussians).flatten()
@@ -137,6 +141,17 @@ def test_sparse_cells_are_those_of_the_drawn_map_each_once():
     order = index.argsort()
     assert torch.equal(index[order], expected_index)
     assert torch.equal(value[order], expected_value)
+
+
+def test_the_cpu_kernel_makes_windows_for_the_largest_radius_of_a_valid_box():
+    """Radii 1, 3 and 2, and a bound of 9 for every box inside the map."""
+    radius, labels = torch.tensor([[1, 3, 2]]), torch.zeros(1, 3, dtype=torch.int64)
+    valid = torch.tensor([[True, False, True]])
+    gaussians = Gaussians((1, 1, 9, 9), torch.full((1, 3, 2), 4), radius, labels, valid, 9)
+    assert cpu._tight(gaussians).max_radius == 2
+    assert cpu._tight(gaussians._replace(max_radius=1)).max_radius == 1
+    assert cpu._tight(gaussians._replace(valid=~valid)).max_radius == 3
+    assert cpu._tight(gaussians._replace(valid=valid & False)).max_radius == 0
 
 
 def test_no_boxes_give_no_cells():

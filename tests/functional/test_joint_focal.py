@@ -91,6 +91,18 @@ def test_a_weight_is_1_but_at_its_cells_and_0_at_ignored_points():
     assert dense.tolist() == [[[0.5, 1, 0], [1, 1, 0]], [[1, 0, 1], [0.25, 0, 1]]]
 
 
+def test_ignored_points_add_nothing_and_get_no_gradient(backend):
+    logits, objectness, _ = inputs()
+    ignored = torch.rand(2, 50) > 0.5
+    cells, values = torch.tensor([3, 210]), torch.tensor([0.5, 0.25])
+    total, _ = summed(backend, logits, objectness, SparseWeight(cells, values, ignored))
+    total.backward()
+    weight = torch.ones(300).scatter(0, cells, values).view(2, 3, 50) * ~ignored[:, None]
+    torch.testing.assert_close(total.double(), formula(logits, objectness, weight).sum(), rtol=1e-5, atol=1e-5)
+    assert torch.equal(logits.grad != 0, ~ignored[:, None].expand(2, 3, 50))
+    assert torch.equal(objectness.grad != 0, ~ignored[:, None])
+
+
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
 def test_the_values_at_the_cells_carry_their_own_gradient(backend, dtype):
     """The logits at the cells of the weight go on to another loss, here their squares; a cell may come twice."""
