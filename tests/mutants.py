@@ -121,8 +121,14 @@ def changes(name: str) -> list[str]:
 
 
 def is_default(lines: list[str], arguments: Iterable[str]) -> bool:
-    """Whether a mutant only leaves out one of these arguments, or passes None or False for it."""
-    for name in arguments:
+    """Whether a mutant only leaves out one of these arguments, or passes None or False for it.
+
+    An argument may carry the function that it belongs to, as in ``zip.strict``.
+    """
+    for argument in arguments:
+        function, _, name = argument.rpartition('.')
+        if function and f'{function}(' not in lines[0]:
+            continue
         without = re.compile(rf',? *{name}=[^,()]*')
         before, after = (without.sub('', line[2:]).replace(', )', ')') for line in (lines[0], lines[-1]))
         if before == after and not re.search(rf'{name}=-?[\dT]', lines[-1]):

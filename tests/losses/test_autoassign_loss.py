@@ -17,12 +17,15 @@ IMAGES = [
     instances([], []),
     instances([[5, 3, 41, 29]], [2]),
 ]
+IGNORED = [[[20, 15, 60, 45]], [[0, 0, 50, 40]], []]  # boxes, of each image
 META = dict(batch_input_shape=(HEIGHT, WIDTH), img_shape=(HEIGHT, WIDTH))
 
 
-def head_and_maps():
+def head_and_maps(ignore_regions=False):
     giou = dict(type='GIoULoss', loss_weight=5.0)
-    head = AutoAssignHead(CLASSES, 32, strides=STRIDES, loss_bbox=giou, backend='reference')
+    head = AutoAssignHead(
+        CLASSES, 32, strides=STRIDES, loss_bbox=giou, backend='reference', ignore_regions=ignore_regions
+    )
     torch.nn.init.uniform_(head.center_prior.mean, -0.5, 0.5)
     torch.nn.init.uniform_(head.center_prior.sigma, 0.8, 1.5)
 
@@ -47,18 +50,27 @@ def by_point(maps):
     )
 
 
-@pytest.mark.parametrize('pairs_at_once', [7, 40, 1 << 19])
-def test_losses_of_a_batch_equal_the_paper(pairs_at_once):
-    head, maps = head_and_maps()
+@pytest.mark.parametrize('ignore_regions', [False, True])
+@pytest.mark.parametrize('pairs_at_once', [7, 63, 1 << 19])
+def test_losses_of_a_batch_equal_the_paper(pairs_at_once, ignore_regions):
+    """To ignore a region is to have no grid points inside it."""
+    head, maps = head_and_maps(ignore_regions)
     head.joint_loss = replace(
         head.joint_loss, pos_weight=2.0, neg_weight=3.0, center_weight=5.0, pairs_at_once=pairs_at_once
     )
-    losses = head.loss_by_feat(*maps, IMAGES, [META] * 3)
+    losses = head.loss_by_feat(*maps, IMAGES, [META] * 3, [instances(boxes, [0] * len(boxes)) for boxes in IGNORED])
     points, probabilities, predicted = by_point(maps)
     prior = head.center_prior
     sums = torch.zeros(3, dtype=torch.float64)
     objects = priors = 0.0
-    for image, hits, boxes in zip(IMAGES, probabilities, predicted, strict=True):
+    every = points
+    for image, hits, boxes, ignored in zip(IMAGES, probabilities, predicted, IGNORED, strict=True):
+        used = [
+            index
+            for index, point in enumerate(every)
+            if not (ignore_regions and any(reference.inside(point, box) for box in ignored))
+        ]
+        points, hits, boxes = [every[index] for index in used], hits[used], boxes[used]
         truth = image.bboxes.tolist(), image.labels.tolist(), prior.mean.tolist(), prior.sigma.tolist()
         positive, negative, center = reference.losses(points, hits, boxes, *truth)
         held = sum(any(reference.inside(point, box) for point in points) for box in truth[0])
@@ -77,12 +89,29 @@ def test_gradients_in_chunks_are_those_of_the_whole():
         head, maps = head_and_maps()
         head.joint_loss = replace(head.joint_loss, pairs_at_once=pairs_at_once)
         losses = head.loss_by_feat(*maps, IMAGES, [META] * 3)
-        sum(losses[name] for name in ('loss_pos', 'loss_neg', 'loss_center')).backward()
-        parameters = head.center_prior.parameters()
-        gradients.append([tensor.grad for tensor in (*(level for levels in maps for level in levels), *parameters)])
+        total = sum(losses[name] for name in ('loss_pos', 'loss_neg', 'loss_center'))
+        leaves = [*(level for levels in maps for level in levels), *head.center_prior.parameters()]
+        gradients.append(torch.autograd.grad(total, leaves))
     for whole, chunked in zip(*gradients, strict=True):
         assert whole.any()
         torch.testing.assert_close(chunked, whole, rtol=1e-4, atol=1e-7)
+
+
+def test_predictions_at_ignored_points_get_no_gradient_whatever_they_are():
+    head, maps = head_and_maps(ignore_regions=True)
+    ignored = [instances(boxes, [0] * len(boxes)) for boxes in IGNORED]
+    inside = torch.zeros(3, HEIGHT // 8, WIDTH // 8, dtype=torch.bool)
+    for image, boxes in enumerate(IGNORED):
+        for x, y, _ in reference.points_of([inside.shape[1:]], [8]):
+            inside[image, y // 8, x // 8] = any(reference.inside((x, y, 8), box) for box in boxes)
+    for levels in maps:
+        levels[0] = levels[0].detach().masked_fill(inside[:, None], torch.nan).requires_grad_()
+    losses = head.loss_by_feat(*maps, IMAGES, [META] * 3, ignored)
+    sum(losses[name] for name in ('loss_pos', 'loss_neg', 'loss_center')).backward()
+    assert all(losses[name].isfinite() for name in losses)
+    for levels in maps:
+        assert levels[0].grad.isfinite().all() and levels[0].grad.any()
+        assert not levels[0].grad.masked_select(inside[:, None]).any()
 
 
 def test_chunks_hold_every_pair_once():
@@ -111,4 +140,4 @@ def test_positive_weights_are_shares_of_the_largest_of_their_object():
                     weights[index] = math.exp(3 * hit) * center
             for index, weight in weights.items():
                 expected[image, index] = max(float(expected[image, index]), weight / max(weights.values()))
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-9)

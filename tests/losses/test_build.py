@@ -34,6 +34,17 @@ class ThreeArguments(nn.Module):
         return embeddings
 
 
+class NoKeywords(nn.Module):
+    def forward(self, pred, target):
+        return pred - target
+
+
+def test_the_weight_of_a_loss_is_checked_under_the_name_of_its_argument():
+    for weight in ('pull_weight', 'push_weight'):
+        with pytest.raises(ValueError, match=rf'loss_x\.{weight} must be a finite number, 0 or more, but is -1'):
+            build_loss({'type': 'AssociativeEmbeddingLoss', weight: -1}, 'loss_x', GROUPING_LOSS)
+
+
 @pytest.mark.parametrize(
     ('kind', 'protocol', 'text'),
     [
@@ -43,6 +54,7 @@ class ThreeArguments(nn.Module):
         ('mmdet.GIoULoss', ELEMENT_LOSS, 'one value per number: use an L1 loss'),
         (ThreeArguments, GROUPING_LOSS, r"missing a required argument: 'valid'; it is called as loss\(tags, mask\)"),
         ('L1Loss', TRIPLET_LOSS, None),
+        (NoKeywords, BOX_LOSS, "got an unexpected keyword argument 'reduction_override'"),
         (ThreeArguments, BOX_LOSS, r'it is called as loss\(pred, target, reduction_override=\.\.\.\)'),
     ],
 )

@@ -28,6 +28,13 @@ def test_weights_and_reductions(options: dict, arguments: dict, expected: float)
     torch.testing.assert_close(GIoULoss(**options)(PREDICTED, BOXES, **arguments), torch.tensor(expected))
 
 
+def test_a_weight_of_four_numbers_per_box_in_maps_of_boxes() -> None:
+    """Two rows of one box each: the mean is over the four numbers, whatever comes before."""
+    weight = torch.tensor([[[0.5, 0.5, 1.0, 0.0]], [[7.0, 7.0, 7.0, 7.0]]])
+    loss = GIoULoss()(PREDICTED[:, None], BOXES[:, None], weight, reduction_override='none')
+    torch.testing.assert_close(loss, torch.tensor([[FIRST / 2], [0.0]]))
+
+
 @pytest.mark.parametrize('backend', ['reference', 'cpu'])
 def test_eps_bounds_the_union(backend: str) -> None:
     tiny = torch.tensor([[0.0, 0.0, 0.1, 0.1]])  # 0.01 square pixels

@@ -148,13 +148,24 @@ def test_order_does_not_matter(kind):
 
 
 @pytest.mark.parametrize('kind', LOSSES)
+@pytest.mark.parametrize('tfa_compat', [False, True])
+@pytest.mark.parametrize('labels', [[0, 0, 1, 1, 2, 0], [0, 0, 0, 0, 0, 1]])
+def test_embeddings_that_do_not_exist_change_nothing(kind, tfa_compat, labels):
+    """The last two do not exist. In the second batch the others have no negative, which tfa_compat fills in."""
+    x, labels, valid = torch.randn(6, 3) + 5, torch.tensor(labels), torch.arange(6) < 4
+    loss = kind(tfa_compat=tfa_compat)
+    torch.testing.assert_close(loss(x, labels, valid), loss(x[:4], labels[:4]))
+
+
+@pytest.mark.parametrize('kind', LOSSES)
 def test_statistics_follow_each_call(kind):
     loss = kind(margin=0.5)
+    assert loss.statistics == {}
     value = loss(torch.ones(4, 2), torch.tensor([0, 0, 1, 1]))
     assert value == 0.5
     assert loss.statistics == {'active': 1, 'positive_distance': 0, 'negative_distance': 0, 'collapsed': 1}
-    loss(torch.tensor([[0.0], [0.0], [9.0], [9.0]]), torch.tensor([0, 0, 1, 1]))
-    assert loss.statistics == {'active': 0, 'positive_distance': 0, 'negative_distance': 9, 'collapsed': 0}
+    loss(torch.tensor([[0.0], [0.0], [0.75], [0.75]]), torch.tensor([0, 0, 1, 1]))
+    assert loss.statistics == {'active': 0, 'positive_distance': 0, 'negative_distance': 0.75, 'collapsed': 0}
     loss(torch.zeros(0, 2), torch.zeros(0))
     assert loss.statistics == dict.fromkeys(loss.statistics, 0)
 
