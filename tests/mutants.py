@@ -68,11 +68,12 @@ def configure(folder: str, again: bool = False) -> None:
     from mutmut.mutation import file_mutation
 
     os.environ.setdefault('HYPOTHESIS_PROFILE', 'few')
-    of_folder = table()[folder]
+    of_folder, general = table()[folder], configuration.config()
     configuration._config = replace(
-        configuration.config(),
+        general,
         only_mutate=[f'{PACKAGE}/{folder}/*.py'],
         do_not_mutate=[f'{PACKAGE}/{folder}/{name}' for name in of_folder.get('leave_out', ())],
+        pytest_add_cli_args=general.pytest_add_cli_args + (not again) * of_folder.get('options', []),
         pytest_add_cli_args_test_selection=of_folder['tests'] + again * of_folder.get('further', []),
     )
 
