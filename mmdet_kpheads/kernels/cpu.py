@@ -32,7 +32,6 @@ from ..ops.corner_pool import corner_pool as reference_corner_pool
 BLOCK_CELLS = 1 << 19  # 2 MiB of float32, the fastest of 2^14 .. 2^20 on two cores
 LOG1P_LIMIT = 4.0  # above it softplus(z) = -log1p(-sigmoid(z)) loses more than 1e-6: sigmoid(z) is too close to 1
 NEAR_ONE = 0.9  # above it the difference 1 - q loses more than 1e-6
-EXACT_FLOATS = 1 << 24  # whole numbers up to here are exact in float32
 ROWS_PER_PEAK = 8  # rows searched per wanted peak: a peak raises the rows beside it too
 
 
@@ -176,7 +175,8 @@ def nonzero_gaussians(gaussians: Gaussians, scratch: Tensor) -> tuple[Tensor, Te
 
     Args:
         gaussians: The heat maps.
-        scratch: Float map of their size, whose content is lost. Only the cells under a Gaussian are touched.
+        scratch: Map of their size in float32 or float64, whose content is lost. Only the cells under a Gaussian are
+            touched.
     """
     parts = []
     for index, value in windows(_tight(gaussians)):
@@ -185,7 +185,7 @@ def nonzero_gaussians(gaussians: Gaussians, scratch: Tensor) -> tuple[Tensor, Te
     index, value = (torch.cat(part) for part in zip(*parts, strict=True))
     heatmap, value = scratch.view(-1), value.to(scratch.dtype)
     value = heatmap.index_fill_(0, index, 0).scatter_reduce_(0, index, value, 'amax').index_select(0, index)
-    last = heatmap if len(index) <= EXACT_FLOATS else torch.empty(heatmap.shape, dtype=torch.int64)
+    last = heatmap.view(torch.int64 if heatmap.dtype == torch.float64 else torch.int32)  # the same memory
     number = torch.arange(len(index), dtype=last.dtype)
     last.scatter_(0, index, number)  # of the windows that share a cell one is the last
     once = (last.index_select(0, index) == number).nonzero()[:, 0]

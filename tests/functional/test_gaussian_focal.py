@@ -4,6 +4,7 @@ import torch
 from mmdet_kpheads.backends import version_of
 from mmdet_kpheads.functional.gaussian import Gaussians, draw
 from mmdet_kpheads.functional.gaussian_focal import gaussian_focal_loss, gaussian_focal_sum
+from mmdet_kpheads.kernels.cpu import Scratch
 from tests.reference import center as reference
 
 TARGETS = torch.tensor([1.0, 0.9, 0.5, 0.0, 1.0, 0.2]).view(1, 1, 2, 3)
@@ -82,6 +83,31 @@ def test_a_weight_of_any_shape_that_broadcasts(backend, shape):
     weight = torch.rand(shape)
     expected = gaussian_focal_loss(logits, target, weight).sum()
     torch.testing.assert_close(summed(backend, logits, target, weight), expected)
+
+
+def test_weight_and_target_of_double_precision_leave_the_loss_in_single(backend):
+    logits = LOGITS.float().requires_grad_()
+    loss = summed(backend, logits, TARGETS.double(), TARGETS.double() + 1)
+    loss.backward()
+    slow = LOGITS.clone().requires_grad_()
+    expected = gaussian_focal_loss(slow, TARGETS.double(), TARGETS.double() + 1).sum()
+    expected.backward()
+    torch.testing.assert_close(loss.double(), expected, rtol=1e-6, atol=0)
+    torch.testing.assert_close(logits.grad.double(), slow.grad, rtol=1e-5, atol=1e-6)
+
+
+def test_the_cpu_kernel_writes_into_the_same_blocks_as_long_as_the_shape_is_the_same():
+    scratch = Scratch(2)
+    first, second = scratch.like(torch.zeros(2, 3)), scratch.like(torch.ones(2, 3))
+    assert all(a is b for a, b in zip(first, second, strict=True))
+    assert [block.shape for block in scratch.like(torch.zeros(3, 3))] == [(3, 3), (3, 3)]
+
+
+def test_in_inference_mode_it_has_its_value(backend):
+    logits = LOGITS.clone().requires_grad_()
+    expected = gaussian_focal_loss(LOGITS, TARGETS.double()).sum()
+    with torch.inference_mode():
+        torch.testing.assert_close(summed(backend, logits, TARGETS.double()), expected)
 
 
 def test_an_empty_batch_gives_zero(backend):

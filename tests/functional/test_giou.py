@@ -37,6 +37,17 @@ def test_boxes_in_any_shape_and_nearly_without_area():
     torch.testing.assert_close(found, torch.tensor([[2 - 4 / 28 - 28 / 36], [0.0]]))
 
 
+def test_boxes_in_a_grid_have_the_loss_and_gradient_of_a_list(backend):
+    found, expected = (boxes_of(6, 0).view(shape).requires_grad_() for shape in ((2, 3, 4), (6, 4)))
+    weight = torch.linspace(0.5, 2, 6)
+    loss = loss_of(backend, found, boxes_of(6, 1).view(2, 3, 4), EPS)
+    listed = loss_of(backend, expected, boxes_of(6, 1), EPS)
+    torch.testing.assert_close(loss, listed.view(2, 3))
+    (loss * weight.view(2, 3)).sum().backward()
+    (listed * weight).sum().backward()
+    torch.testing.assert_close(found.grad, expected.grad.view(2, 3, 4))
+
+
 def test_by_hand(backend):
     """Two squares of 4 that share a quarter: I = 4, U = 28, E = 36."""
     predicted, boxes = torch.tensor([[0.0, 0, 4, 4]]), torch.tensor([[2.0, 2, 6, 6]])
@@ -56,6 +67,7 @@ def test_equals_mmdets_loss_and_gradient(backend):
         pytest.param([10.0, 12, 18, 20], id='two sides equal'),
         pytest.param([15.0, 15, 15, 15], id='a point inside'),
         pytest.param([20.0, 10, 30, 20], id='side by side'),
+        pytest.param([20.0, 12, 30, 26], id='side by side, one higher'),
         pytest.param([20.0, 20, 30, 30], id='corner to corner'),
         pytest.param([40.0, 12, 50, 18], id='apart'),
         pytest.param([12.0, 12, 14, 14], id='inside'),

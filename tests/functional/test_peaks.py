@@ -125,6 +125,41 @@ def test_an_image_that_is_not_clear_leaves_the_others_alone():
         assert torch.equal(found, wanted)
 
 
+def test_the_best_rows_hold_peaks_at_the_sides_of_negative_logits():
+    """Noise around -20, and on each side of each class peaks that no other one comes near."""
+    heat = torch.rand(1, 3, 64, 64) - 20
+    sides = torch.tensor([0, 20, 40, 63])
+    heat[..., sides[:, None], sides] = torch.rand(3, 4, 4) - 10
+    valid = torch.ones(1, 1, 64, 64, dtype=torch.bool)
+    valid[..., 0, 0] = valid[..., 63, 20] = valid[..., 62, 63] = False
+    for cells in (None, valid):
+        peaks, is_clear = _peaks_of_best_rows(heat, 20, 3, cells)
+        assert is_clear.all()
+        for found, wanted in zip(peaks, top_peaks(heat, 20, 3, cells), strict=True):
+            assert torch.equal(found, wanted)
+
+
+def test_cells_that_are_not_valid_do_not_choose_the_rows():
+    heat, valid = blobs(), torch.ones(2, 1, 64, 64, dtype=torch.bool)
+    valid[..., 5] = False
+    heat[:, 2, :, 5] = 1000.0
+    assert _peaks_of_best_rows(heat, 4, 3, valid)[1].all()
+    heat[1] = torch.where(valid[1], 0.0, 1000.0)  # all rows equal: the whole map is searched
+    find = version_of(top_peaks, heat, 'cpu')
+    for found, wanted in zip(find(heat, 4, 3, valid), top_peaks(heat, 4, 3, valid), strict=True):
+        assert torch.equal(found, wanted)
+
+
+def test_of_equal_peaks_in_every_row_the_first_win():
+    """Each row has one peak of 1, far from those of the rows beside it; topk may choose any rows."""
+    heat = torch.zeros(1, 3, 64, 64)
+    rows = torch.arange(3 * 64)
+    heat.view(-1, 64)[rows, rows * 20 % 60] = 1.0
+    peaks = version_of(top_peaks, heat, 'cpu')(heat, 2, 3)
+    assert peaks.labels.tolist() == [[0, 0]]
+    assert peaks.cells.tolist() == [[0, 64 + 20]]
+
+
 @pytest.mark.parametrize('shape', [(3, 4), (2, 3, 4), (1, 2, 3, 4)])
 def test_a_peak_at_the_side_of_negative_logits_in_maps_of_any_shape(shape):
     heat = torch.linspace(-20, -10, 12).view(3, 4).expand(shape)

@@ -56,14 +56,15 @@ def test_absent_boxes_are_never_taken_and_touch_nothing():
     assert nothing.shape[1] == 40 and (nothing == -torch.inf).all()
 
 
-def test_the_cpu_kernel_ends_with_the_last_box():
+@pytest.mark.parametrize('options', [{}, {'method': 'naive', 'iou_threshold': 0.1}])
+def test_the_cpu_kernel_ends_with_the_last_box(options):
     boxes, scores = scene()
     labels = torch.zeros_like(scores, dtype=torch.long)
     scores[:, 30:] = -torch.inf
-    kept, index = version_of(soft_nms_batch, boxes, 'cpu')(boxes, scores, labels, 100)
+    kept, index = version_of(soft_nms_batch, boxes, 'cpu')(boxes, scores, labels, 100, **options)
     nothing, _ = version_of(soft_nms_batch, boxes, 'cpu')(boxes, torch.full_like(scores, -torch.inf), labels, 100)
     assert nothing.shape == (3, 0)
-    short, short_index = soft_nms_batch(boxes[:, :30], scores[:, :30], labels[:, :30], 30)
+    short, short_index = soft_nms_batch(boxes[:, :30], scores[:, :30], labels[:, :30], 30, **options)
     assert kept.shape[1] == 30
     torch.testing.assert_close(kept, short, rtol=0, atol=0)
     torch.testing.assert_close(index, short_index, rtol=0, atol=0)
