@@ -15,10 +15,11 @@ from torch import nn
 
 from mmdet_kpheads.compat.config_bases import configs_root
 from mmdet_kpheads.decoding.options import CenterDecoding, CornerDecoding, GridDecoding
+from mmdet_kpheads.functional.embedding import PairingReport
 from mmdet_kpheads.heads import AutoAssignHead, CenterNetHead, CornerNetHead
 from mmdet_kpheads.heads.heatmap_head import HeatmapOptions
-from tests.scenes import metas, well_formed
-from tests.training import samples_of, small_detector
+from tests.scenes import instances, metas, well_formed
+from tests.training import SMALL_HEADS, features_of, samples_of, small_detector, small_head
 
 PAIRS = [
     (CenterNetHead, mmdet_heads.CenterNetHead),
@@ -191,6 +192,33 @@ def test_corner_targets_with_embedding_are_mmdets_match_lists():
     assert [sorted(image) for image in found] == [sorted(image) for image in expected]
     with pytest.raises(ValueError, match='CentripetalHead'):
         ours(*arguments, with_guiding_shift=True)
+
+
+@pytest.mark.parametrize('name', SMALL_HEADS)
+def test_decode_full_is_decode_for_images_that_fill_the_input(name):
+    """Over 48 x 64 pixels; the maps are 12 x 16 cells of stride 4, and for AutoAssign 6 x 8 of stride 8."""
+    head = small_head(name)
+    features = tuple(feature[..., : feature.shape[2] * 3 // 4, :] for feature in features_of(name, 2, seed=0))
+    maps, size = head(features), (48, 64)
+    meta = dict(batch_input_shape=size, img_shape=size, ori_shape=size)
+    found, expected = head.decode_full(*maps, input_size=size), head.decode(*maps, batch_img_metas=[meta] * 2)
+    assert found.valid.any(1).all() and found.valid.sum() > 20
+    for a, b in zip(found, expected, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_pairing_reports_what_a_training_step_logs():
+    """Of the last of two levels, for boxes over 48 x 64 pixels of which one is broken."""
+    head = CornerNetHead(3, 4, num_feat_levels=2, feat_channels=8, pool_channels=8)
+    features = [torch.randn(2, 4, 12, 16) for _ in range(2)]
+    images = [well_formed(5, 3, 48), instances([[4, 4, 60, 40], [20, 8, 30, 30], [9, 9, 9, 9]], [0, 2, 1])]
+    size = (48, 64)
+    batch_metas = [dict(batch_input_shape=size, img_shape=size, ori_shape=size)] * 2
+    found = head.pairing(features, images, batch_metas)
+    logged = head.loss_by_feat(*head(features), images, batch_metas)
+    assert found.keys() == {*PairingReport._fields} and not any(value.requires_grad for value in found.values())
+    assert {name: logged[name].item() for name in found} == {name: value.item() for name, value in found.items()}
+    assert logged['num_dropped_boxes'] == 1
 
 
 class Picky(nn.Module):
