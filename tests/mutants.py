@@ -73,7 +73,7 @@ def configure(folder: str, again: bool = False) -> None:
         general,
         only_mutate=[f'{PACKAGE}/{folder}/*.py'],
         do_not_mutate=[f'{PACKAGE}/{folder}/{name}' for name in of_folder.get('leave_out', ())],
-        pytest_add_cli_args=general.pytest_add_cli_args + (not again) * of_folder.get('options', []),
+        pytest_add_cli_args=general.pytest_add_cli_args + of_folder.get('options', []),
         pytest_add_cli_args_test_selection=of_folder['tests'] + again * of_folder.get('further', []),
     )
 

@@ -67,7 +67,7 @@ def valid_first(found: Detections, limit: int | None = None) -> Detections:
     return Detections(boxes, found.scores.gather(1, order), found.labels.gather(1, order), valid)
 
 
-def soft_nms_of_batch(found: Detections, nms: Mapping[str, Any], max_per_img: int, backend: str = 'auto') -> Detections:
+def soft_nms_of_batch(found: Detections, nms: Mapping[str, Any], max_per_img: int, backend: str) -> Detections:
     """Detections after soft-NMS, with lowered scores, best first."""
     options = {key: value for key, value in nms.items() if key != 'type'}
     rounds = max_per_img if max_per_img > 0 else found.scores.shape[1]

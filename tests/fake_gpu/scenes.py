@@ -114,7 +114,7 @@ class Scene:
         boxes, scores = (torch.empty(batch, number, *rest, device=DEVICE) for rest in ((4,), ()))
         labels = torch.empty(batch, number, dtype=torch.long, device=DEVICE)
         found = Detections(boxes, scores, labels, torch.empty(batch, number, dtype=torch.bool, device=DEVICE))
-        soft_nms_of_batch(found, {'type': 'soft_nms'}, max_per_img=100)
+        soft_nms_of_batch(found, {'type': 'soft_nms'}, 100, 'auto')
 
     def floor(self) -> int:
         """Bytes that a loss must move: each map is read once, its gradient written once."""

@@ -1,6 +1,7 @@
 """The contract with mmdet: signatures, a live test_cfg, a head as the RPN of a two-stage detector, losses at build."""
 
 import inspect
+import sys
 from copy import deepcopy
 from dataclasses import asdict
 
@@ -16,10 +17,11 @@ from torch import nn
 from mmdet_kpheads.compat.config_bases import configs_root
 from mmdet_kpheads.decoding.options import CenterDecoding, CornerDecoding, GridDecoding
 from mmdet_kpheads.functional.embedding import PairingReport
+from mmdet_kpheads.functional.gaussian import Gaussians, draw
 from mmdet_kpheads.heads import AutoAssignHead, CenterNetHead, CornerNetHead
 from mmdet_kpheads.heads.heatmap_head import HeatmapOptions
 from tests.scenes import instances, metas, well_formed
-from tests.training import SMALL_HEADS, features_of, samples_of, small_detector, small_head
+from tests.training import BACKEND, SMALL_HEADS, features_of, samples_of, small_detector, small_head
 
 PAIRS = [
     (CenterNetHead, mmdet_heads.CenterNetHead),
@@ -183,6 +185,21 @@ def test_autoassign_get_targets_equals_mmdets():
             torch.testing.assert_close(a, b)
 
 
+def test_dense_targets_of_images_that_are_not_square_equal_mmdets():
+    """Over 48 x 64 pixels, 12 x 16 cells; a box beyond the height of the image is not beyond its width."""
+    boxes, labels = [torch.tensor([[4.0, 8, 30, 40], [50.0, 2, 63, 20]])], [torch.tensor([0, 2])]
+    arguments = boxes, labels, (1, 3, 12, 16), (48, 64)
+    ours, theirs = CenterNetHead(4, 4, 3), mmdet_heads.CenterNetHead(4, 4, 3)
+    (found, count), (expected, expected_count) = ours.get_targets(*arguments), theirs.get_targets(*arguments)
+    assert count == expected_count
+    corners, corners_of_mmdet = CornerNetHead(3, 4).get_targets, mmdet_heads.CornerHead(3, 4).get_targets
+    found, expected = found | corners(*arguments), expected | corners_of_mmdet(*arguments)
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value.view_as(found[name]), rtol=1e-5, atol=1e-6, msg=name)
+    with pytest.raises(ValueError, match='label 3 >= num_classes 3 in CenterNetHead'):
+        ours.get_targets(boxes, [torch.tensor([0, 3])], *arguments[2:])
+
+
 def test_corner_targets_with_embedding_are_mmdets_match_lists():
     images = [well_formed(5, 3, 128), well_formed(2, 3, 128, 1)]
     arguments = [i.bboxes for i in images], [i.labels for i in images], (2, 3, 32, 32), (128, 128)
@@ -260,6 +277,65 @@ def test_a_loss_of_another_shape_is_named_in_the_first_step():
     head = AutoAssignHead(3, 4, feat_channels=32, stacked_convs=1, strides=(8,), loss_bbox=dict(type=WrongShape))
     with pytest.raises(TypeError, match=r'loss_bbox: WrongShape returns shape \(\) for \d+ boxes'):
         head.loss_by_feat(*head((torch.randn(1, 4, 8, 8),)), [well_formed(2, 3, 64)], metas(1, 64))
+
+
+class Watcher(Picky):
+    """Counts its calls, which must be outside autocast, and keeps the last target."""
+
+    calls = 0
+
+    def forward(self, pred, target, weight=None, avg_factor=None, reduction_override=None):
+        assert not torch.is_autocast_enabled('cpu')
+        self.calls, self.target = self.calls + 1, target
+        return pred.float().mean(-1) if reduction_override else pred.float().sum()
+
+
+class GaussianWatcher(Watcher):
+    takes_gaussians = True
+
+
+def test_losses_run_outside_autocast():
+    center = CenterNetHead(4, 4, 3, loss_center_heatmap=dict(type=Watcher))
+    grid = AutoAssignHead(
+        3, 4, feat_channels=4, stacked_convs=1, strides=(8,), norm_cfg=None, loss_bbox=dict(type=Watcher)
+    )
+    for head, loss in ((center, center.loss_center_heatmap), (grid, grid.loss_bbox)):
+        with torch.autocast('cpu', torch.bfloat16):
+            head.loss_by_feat(*head((torch.randn(1, 4, 8, 8),)), [well_formed(2, 3, 64)], metas(1, 64))
+        assert loss.calls == 1
+
+
+@pytest.mark.parametrize(('kind', 'taken'), [(Watcher, torch.Tensor), (GaussianWatcher, Gaussians)])
+def test_a_heat_map_loss_gets_the_drawn_map_unless_it_takes_gaussians(kind, taken):
+    head = CenterNetHead(4, 4, 3, loss_center_heatmap=dict(type=kind))
+    head.loss_by_feat(*head((torch.randn(1, 4, 16, 16),)), [well_formed(2, 3, 64)], metas(1, 64))
+    target = head.loss_center_heatmap.target
+    assert isinstance(target, taken)
+    assert (draw(target) if isinstance(target, Gaussians) else target).eq(1).sum() == 2
+
+
+@pytest.mark.parametrize('name', SMALL_HEADS)
+def test_every_choice_of_a_version_is_that_of_the_head(name, monkeypatch):
+    """From the features to the results of a batch, in training and in prediction."""
+    seen = []
+    for module in [module for key, module in sys.modules.items() if key.startswith('mmdet_kpheads.')]:
+        for choose in ('version_of', 'as_one_graph'):
+            if hasattr(module, choose):
+                monkeypatch.setattr(
+                    module, choose, lambda function, _, chosen='auto': (seen.append((function, chosen)), function)[1]
+                )
+    token = BACKEND.set('reference')
+    head = small_head(name)
+    BACKEND.reset(token)
+    size = (64, 64)
+    maps = head(features_of(name, 1, seed=0))
+    head.loss_by_feat(*maps, [well_formed(3, 3, 64)], metas(1, 64))
+    for nms in (dict(iou_threshold=0.5), dict(type='soft_nms', iou_threshold=0.5)):
+        head.test_cfg.nms = nms
+        head.predict_by_feat(*maps, metas(1, 64))
+    head.decode_full(*maps, input_size=size)
+    assert len(seen) > 8
+    assert [(function.__name__, chosen) for function, chosen in seen if chosen != 'reference'] == []
 
 
 class Tuple(nn.Module):

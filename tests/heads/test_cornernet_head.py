@@ -218,6 +218,10 @@ def test_wrong_number_of_levels_names_both_numbers():
         build()(pyramid)
     assert build(feat_level=1)(pyramid)[0][0].shape[-1] == 16
     assert build(feat_level=-1)(pyramid)[0][0].shape[-1] == 2
+    assert build(feat_level=-5)(pyramid)[0][0].shape[-1] == 32
+    for level in (5, -6):
+        with pytest.raises(ValueError, match=f'feat_level {level} does not exist, the features have 5 levels'):
+            build(feat_level=level)(pyramid)
     head = build(num_feat_levels=5)
     with pytest.raises(ValueError, match='CornerNetHead needs levels of one size'):
         head.loss_by_feat(*head(pyramid), [well_formed(1, CLASSES, SIZE)], metas(1, SIZE))

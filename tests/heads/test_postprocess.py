@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from mmdet_kpheads.heads import postprocess
 from mmdet_kpheads.heads.postprocess import to_instances, valid_first
 from mmdet_kpheads.structures import Detections
 from tests.scenes import metas
@@ -81,6 +82,28 @@ def test_other_options_of_mmcv_are_its_affair():
     assert first.bboxes.tolist() == [BOXES[0], BOXES[3]] and first.labels.tolist() == [0, 2] and len(second) == 1
     first, _ = result(dict(type='nms', iou_threshold=0.5, max_num=2), max_per_img=1)
     assert first.scores.tolist() == pytest.approx([0.9])
+
+
+@pytest.mark.parametrize(
+    ('nms', 'is_ours'),
+    [
+        (dict(iou_threshold=0.5), True),
+        (dict(type='nms', iou_threshold=0.5), True),
+        (dict(type='nms', iou_threshold=0.5, offset=1, class_agnostic=False), True),
+        (dict(type='nms', iou_threshold=0.5, max_num=2), False),
+        (dict(type='nms_match', iou_threshold=0.5), False),
+    ],
+)
+def test_mmcv_does_what_our_nms_does_not(nms, is_ours, monkeypatch):
+    calls = []
+
+    def batched_nms(boxes, scores, labels, options):
+        calls.append(options)
+        return torch.cat((boxes, scores[:, None]), 1)[:1], torch.tensor([0])
+
+    monkeypatch.setattr(postprocess, 'batched_nms', batched_nms)
+    result(nms, backend='cpu')
+    assert calls == ([] if is_ours else [nms, nms])
 
 
 @pytest.mark.parametrize('backend', ['cpu', 'reference'])
