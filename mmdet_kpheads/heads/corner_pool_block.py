@@ -24,7 +24,6 @@ class CornerPoolBlock(BaseModule):
         out_channels: Channels of the output.
         feat_channels: Channels to pool.
         norm_cfg: Normalization of every convolution.
-        init_cfg: mmengine's initialization config.
         backend: One of ``mmdet_kpheads.backends.BACKENDS``.
     """
 
@@ -32,13 +31,12 @@ class CornerPoolBlock(BaseModule):
         self,
         in_channels: int,
         directions: Sequence[str],
-        out_channels: int = 128,
-        feat_channels: int = POOL_CHANNELS,
-        norm_cfg: dict = BATCH_NORM,
-        init_cfg: dict | list | None = None,
-        backend: str = 'auto',
+        out_channels: int,
+        feat_channels: int,
+        norm_cfg: dict,
+        backend: str,
     ) -> None:
-        super().__init__(init_cfg)
+        super().__init__()
         self.backend = backend
         self.directions = tuple(directions)
         self.direction1_conv = ConvModule(in_channels, feat_channels, 3, padding=1, norm_cfg=norm_cfg)

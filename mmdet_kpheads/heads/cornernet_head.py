@@ -116,7 +116,7 @@ class CornerNetHead(HeatmapHead):
         self.feat_channels = feat_channels
         for corner, directions in CORNERS.items():
             pools = [
-                CornerPoolBlock(in_channels, directions, in_channels, pool_channels, norm_cfg, backend=family.backend)
+                CornerPoolBlock(in_channels, directions, in_channels, pool_channels, norm_cfg, family.backend)
                 for _ in range(num_feat_levels)
             ]
             self.add_module(f'{corner}_pool', nn.ModuleList(pools))

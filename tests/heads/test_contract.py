@@ -21,7 +21,7 @@ from mmdet_kpheads.functional.gaussian import Gaussians, draw
 from mmdet_kpheads.heads import AutoAssignHead, CenterNetHead, CornerNetHead
 from mmdet_kpheads.heads.heatmap_head import HeatmapOptions
 from tests.scenes import instances, metas, well_formed
-from tests.training import BACKEND, SMALL_HEADS, features_of, samples_of, small_detector, small_head
+from tests.training import BACKEND, GROUPS, SMALL_HEADS, features_of, samples_of, small_detector, small_head
 
 PAIRS = [
     (CenterNetHead, mmdet_heads.CenterNetHead),
@@ -297,7 +297,7 @@ class GaussianWatcher(Watcher):
 def test_losses_run_outside_autocast():
     center = CenterNetHead(4, 4, 3, loss_center_heatmap=dict(type=Watcher))
     grid = AutoAssignHead(
-        3, 4, feat_channels=4, stacked_convs=1, strides=(8,), norm_cfg=None, loss_bbox=dict(type=Watcher)
+        3, 4, feat_channels=4, stacked_convs=1, strides=(8,), norm_cfg=GROUPS, loss_bbox=dict(type=Watcher)
     )
     for head, loss in ((center, center.loss_center_heatmap), (grid, grid.loss_bbox)):
         with torch.autocast('cpu', torch.bfloat16):
@@ -318,12 +318,15 @@ def test_a_heat_map_loss_gets_the_drawn_map_unless_it_takes_gaussians(kind, take
 def test_every_choice_of_a_version_is_that_of_the_head(name, monkeypatch):
     """From the features to the results of a batch, in training and in prediction."""
     seen = []
+
+    def choose(function, tensor, backend='auto'):
+        seen.append((function.__name__, backend))
+        return function
+
     for module in [module for key, module in sys.modules.items() if key.startswith('mmdet_kpheads.')]:
-        for choose in ('version_of', 'as_one_graph'):
-            if hasattr(module, choose):
-                monkeypatch.setattr(
-                    module, choose, lambda function, _, chosen='auto': (seen.append((function, chosen)), function)[1]
-                )
+        for chooser in ('version_of', 'as_one_graph'):
+            if hasattr(module, chooser):
+                monkeypatch.setattr(module, chooser, choose)
     token = BACKEND.set('reference')
     head = small_head(name)
     BACKEND.reset(token)
@@ -335,7 +338,7 @@ def test_every_choice_of_a_version_is_that_of_the_head(name, monkeypatch):
         head.predict_by_feat(*maps, metas(1, 64))
     head.decode_full(*maps, input_size=size)
     assert len(seen) > 8
-    assert [(function.__name__, chosen) for function, chosen in seen if chosen != 'reference'] == []
+    assert [choice for choice in seen if choice[1] != 'reference'] == []
 
 
 class Tuple(nn.Module):
