@@ -52,6 +52,40 @@ def test_arguments_are_mmdets_in_their_order_with_ours_after_them(ours, theirs, 
     assert found[: len(expected)] == expected
 
 
+@pytest.mark.parametrize(('ours', 'theirs'), PAIRS)
+def test_a_head_without_options_starts_with_mmdets_weights_and_losses(ours, theirs):
+    """Drawn with the same seed: every parameter has mmdet's name, shape and value.
+
+    CornerNetHead makes its layers in another order, so only what init_weights sets to a constant is the same.
+    """
+    heads = []
+    for kind in (ours, theirs):
+        options = dict(num_classes=3, in_channels=4) | (dict(feat_channels=4) if ours is CenterNetHead else {})
+        torch.manual_seed(0)
+        head = kind(**options)
+        head.init_weights()
+        heads.append(head)
+    found, expected = (head.state_dict() for head in heads)
+    assert {name: value.shape for name, value in found.items()} == {
+        name: value.shape for name, value in expected.items()
+    }
+    constant = [name for name in found if ours is not CornerNetHead or ('heat' in name and '.1.conv.bias' in name)]
+    assert len(constant) > 3 and [name for name in constant if not torch.equal(found[name], expected[name])] == []
+    names = [name for name in vars(heads[1]) | heads[1]._modules if name.startswith('loss_') and name != 'loss_cls']
+    for name in names:
+        for weight in ('loss_weight', 'pull_weight', 'push_weight', 'beta'):
+            weights = [getattr(getattr(head, name, None), weight, None) for head in heads]
+            assert weights[0] == weights[1] or name == 'loss_centerness', (name, weight)
+    if ours is AutoAssignHead:
+        joint, mmdets = heads[0].joint_loss, heads[1]
+        assert (joint.pos_weight, joint.neg_weight, joint.center_weight) == (
+            mmdets.pos_loss_weight,
+            mmdets.neg_loss_weight,
+            mmdets.center_loss_weight,
+        )
+        assert (heads[0].distance_activation, heads[0].ignore_regions) == ('relu', False)
+
+
 def test_defaults_are_those_of_mmdets_configs():
     """A changed default changes every published number without an error."""
     # mmdet's CornerNet config has soft-NMS, and a score_thr that its head does not read: both are off unless asked for
