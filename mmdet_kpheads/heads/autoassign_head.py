@@ -260,11 +260,14 @@ class AutoAssignHead(AnchorFreeHead):
         batch_img_metas: Sequence[dict],
     ) -> Levels:
         """The positive weights of each object, normalized by their maximum, (B, H, W) by level; for visualization."""
-        truth = GroundTruth.from_instances(batch_gt_instances, batch_img_metas, self.num_classes, type(self).__name__)
+        owner, backend = type(self).__name__, self.backend
+        truth = GroundTruth.from_instances(
+            batch_gt_instances, batch_img_metas, self.num_classes, owner, backend=backend
+        )
         grid = GridPyramid.from_maps(cls_scores, self.strides)
         pairs = self._pairs(truth, grid)
         predictions = self._predictions(grid, cls_scores, bbox_preds, objectnesses)
-        batch = assignment_batch(predictions, truth, grid, pairs, backend=self.backend)
+        batch = assignment_batch(predictions, truth, grid, pairs, backend=backend)
         weights = positive_weights(batch, self.center_prior, self.loss_bbox)
         levels = weights.split([height * width for height, width in grid.sizes], 1)
         return [level.unflatten(1, size) for level, size in zip(levels, grid.sizes, strict=True)]

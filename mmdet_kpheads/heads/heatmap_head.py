@@ -223,7 +223,8 @@ class HeatmapHead(BaseDenseHead):
     ) -> tuple[GroundTruth, MapGeometry]:
         """Ground truth and geometry of images that fill the input, from the arguments of mmdet's ``get_targets``."""
         size = (img_shape[0], img_shape[1])
-        truth = GroundTruth.from_tensors(boxes, labels, [size] * len(boxes), self.num_classes, type(self).__name__)
+        sizes, owner, backend = [size] * len(boxes), type(self).__name__, self.options.backend
+        truth = GroundTruth.from_tensors(boxes, labels, sizes, self.num_classes, owner, backend=backend)
         return truth, MapGeometry((feat_shape[2], feat_shape[3]), size, truth.extent_px)
 
     def heatmap_loss(self, loss: nn.Module, logits: Tensor, targets: KeypointTargets, divisor: Tensor) -> Tensor:

@@ -62,6 +62,7 @@ def test_offsets_of_the_plain_image_are_kept_on_request():
     head = detector().bbox_head
     maps, mirrored = ([[torch.rand(1, channels, 8, 8)] for channels in (CLASSES, 2, 2)] for _ in range(2))
     averaged, kept = (head.average_flipped(maps, mirrored, average) for average in (True, False))
+    assert torch.equal(head.average_flipped(maps, mirrored)[2][0], averaged[2][0])
     assert torch.equal(kept[2][0], maps[2][0]) and not torch.equal(averaged[2][0], maps[2][0])
     assert all(torch.equal(kept[i][0], averaged[i][0]) for i in (0, 1))
     images = (torch.rand(1, 3, SIZE, SIZE) * 255).to(torch.uint8)

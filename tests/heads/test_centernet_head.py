@@ -178,6 +178,30 @@ def test_giou_of_a_perfect_prediction_is_zero():
     assert losses['loss_wh'] == losses['loss_offset'] == 0
 
 
+def test_giou_by_hand():
+    """A box of 4 x 4 cells, predicted one cell to the right: I = 12, U = 20, E = 20, so 1 - 12 / 20, times 2.
+
+    And a predicted size below 0 counts as 0: I = 0, U = E = 16.
+    """
+    head = build(loss_bbox=dict(type='GIoULoss', loss_weight=2.0))
+    sizes, offsets = torch.full((1, 2, CELLS, CELLS), 4.0), torch.full((1, 2, CELLS, CELLS), 0.5)
+    image, heat = instances([[34, 34, 50, 50]], [0]), torch.zeros(1, CLASSES, CELLS, CELLS)
+    shifted = offsets + torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)
+    assert losses_of(head, image, maps=[heat, sizes, shifted])['loss_bbox'].item() == pytest.approx(0.8)
+    assert losses_of(head, image, maps=[heat, -sizes, offsets])['loss_bbox'].item() == pytest.approx(2.0)
+
+
+def test_any_log_size_is_finite():
+    head = build(size_encoding='log', loss_bbox=dict(type='GIoULoss'))
+    heat, size, offset = random_maps(1, CLASSES, CELLS)
+    size.data.fill_(1000.0)
+    losses = losses_of(head, well_formed(3, CLASSES, SIZE), maps=[heat, size, offset])
+    losses['loss_bbox'].backward()
+    assert losses['loss_bbox'].isfinite() and size.grad.isfinite().all()
+    (found,) = head.predict_by_feat(*flat(heat, size, offset), metas(1, SIZE))
+    assert (found.bboxes == torch.tensor([0.0, 0, SIZE, SIZE])).all()
+
+
 def test_class_specific_sizes_keep_two_objects_of_one_cell():
     head = build(class_specific_wh=True)
     image = instances([[10, 10, 30, 30], [15, 15, 25, 25]], [0, 2])

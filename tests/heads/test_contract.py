@@ -202,6 +202,20 @@ def test_predict_by_feat_takes_mmdets_names_and_a_config_in_place_of_test_cfg():
         head.predict_by_feat(**names, batch_img_metas=metas(1, 128), cfg=dict(nms_post=3))
 
 
+def test_one_level_of_forward_by_itself():
+    features = [torch.randn(1, 4, 8, 8), torch.randn(1, 4, 8, 8)]
+    head = CenterNetHead(4, 4, 3, num_feat_levels=2)
+    for found, levels in zip(head.forward_single(features[0]), head(features), strict=True):
+        assert torch.equal(found, levels[0])
+    corner = CornerNetHead(3, 4, 2, feat_channels=8, pool_channels=8)
+    maps = corner.forward_single(features[1], 1)
+    assert len(maps) == 6 and all(torch.equal(a, b[1]) for a, b in zip(maps, corner(features), strict=True))
+    *others, first, second = corner.forward_single(features[1], 1, return_pool=True)
+    assert all(torch.equal(a, b) for a, b in zip(others, maps, strict=True))
+    for pooled, name in ((first, 'tl'), (second, 'br')):
+        assert torch.equal(pooled, corner.get_submodule(f'{name}_pool.1')(features[1]))
+
+
 def test_autoassign_forward_takes_any_iterable_of_features():
     head = AutoAssignHead(3, 4, feat_channels=32, stacked_convs=1, strides=(8, 16))
     features = torch.randn(1, 4, 16, 16), torch.randn(1, 4, 8, 8)
@@ -230,6 +244,7 @@ def test_dense_targets_of_images_that_are_not_square_equal_mmdets():
     found, expected = found | corners(*arguments), expected | corners_of_mmdet(*arguments)
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value.view_as(found[name]), rtol=1e-5, atol=1e-6, msg=name)
+    assert found.keys() == expected.keys()
     with pytest.raises(ValueError, match='label 3 >= num_classes 3 in CenterNetHead'):
         ours.get_targets(boxes, [torch.tensor([0, 3])], *arguments[2:])
 
@@ -241,8 +256,9 @@ def test_corner_targets_with_embedding_are_mmdets_match_lists():
     found = ours(*arguments, with_corner_emb=True)['corner_embedding']
     expected = theirs(*arguments, with_corner_emb=True)['corner_embedding']
     assert [sorted(image) for image in found] == [sorted(image) for image in expected]
-    with pytest.raises(ValueError, match='CentripetalHead'):
-        ours(*arguments, with_guiding_shift=True)
+    for shift in ('with_guiding_shift', 'with_centripetal_shift'):
+        with pytest.raises(ValueError, match='CentripetalHead'):
+            ours(*arguments, **{shift: True})
 
 
 @pytest.mark.parametrize('name', SMALL_HEADS)
@@ -350,7 +366,7 @@ def test_a_heat_map_loss_gets_the_drawn_map_unless_it_takes_gaussians(kind, take
 
 @pytest.mark.parametrize('name', SMALL_HEADS)
 def test_every_choice_of_a_version_is_that_of_the_head(name, monkeypatch):
-    """From the features to the results of a batch, in training and in prediction."""
+    """From the features to the results of a batch, in training, in prediction and in what is shown of both."""
     seen = []
 
     def choose(function, tensor, backend='auto'):
@@ -365,12 +381,18 @@ def test_every_choice_of_a_version_is_that_of_the_head(name, monkeypatch):
     head = small_head(name)
     BACKEND.reset(token)
     size = (64, 64)
-    maps = head(features_of(name, 1, seed=0))
-    head.loss_by_feat(*maps, [well_formed(3, 3, 64)], metas(1, 64))
+    maps, images = head(features_of(name, 1, seed=0)), [well_formed(3, 3, 64)]
+    head.loss_by_feat(*maps, images, metas(1, 64))
     for nms in (dict(iou_threshold=0.5), dict(type='soft_nms', iou_threshold=0.5)):
         head.test_cfg.nms = nms
         head.predict_by_feat(*maps, metas(1, 64))
     head.decode_full(*maps, input_size=size)
+    if name == 'autoassign':
+        head.positive_weights(*maps, images, metas(1, 64))
+    else:
+        head.get_targets([images[0].bboxes], [images[0].labels], (1, 3, 16, 16), size)
+    if name == 'cornernet':
+        head.pairing(features_of(name, 1, seed=0), images, metas(1, 64))
     assert len(seen) > 8
     assert [choice for choice in seen if choice[1] != 'reference'] == []
 

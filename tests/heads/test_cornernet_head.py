@@ -121,6 +121,12 @@ def test_ignore_boxes():
     assert losses_of(build(), image, maps=maps) != losses_of(build(), image, maps=disturbed)
 
 
+def test_shared_cells_of_both_corners_are_counted():
+    """The first two boxes share the top-left cell, the last two the bottom-right one, whatever their classes."""
+    boxes = [[8, 8, 40, 40], [9, 9, 60, 60], [20, 20, 61, 61]]
+    assert losses_of(build(), instances(boxes, [0, 1, 1]))['num_shared_cells'] == 2
+
+
 def test_mean_over_stacks():
     image = well_formed(5, CLASSES, SIZE)
     added, averaged = (build(num_feat_levels=3, stack_reduction=how) for how in ('sum', 'mean'))
