@@ -123,11 +123,10 @@ def draw_boxes(
 ) -> np.ndarray:
     """Draw boxes (N, 4) with captions into a copy of an image; boxes that are not finite are skipped."""
     canvas = image.copy()
-    for box, caption in zip(boxes, captions, strict=True):
-        if not np.isfinite(box).all():
-            continue
-        x1, y1, x2, y2 = corners(box, canvas)
+    drawn = [(corners(box, canvas), text) for box, text in zip(boxes, captions, strict=True) if np.isfinite(box).all()]
+    for (x1, y1, x2, y2), _ in drawn:
         cv2.rectangle(canvas, (x1, y1), (x2, y2), color, 2)
+    for (x1, y1, *_), caption in drawn:
         if caption:
             draw_caption(canvas, x1, y1, caption, color)
     return canvas
