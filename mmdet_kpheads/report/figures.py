@@ -181,9 +181,11 @@ def draw_reliability(found: Reliability) -> bytes:
     with plot('mean score', 'share of true detections') as made:
         made.axes.plot([0, 1], [0, 1], color=GRAY, lw=1, ls='--', label='calibrated')
         made.axes.plot(found.score, found.precision, color=BLUE, marker='o', ms=5, label='measured')
-        for score, precision, count in zip(found.score, found.precision, found.number, strict=True):
+        points = zip(found.score, found.precision, found.number, strict=True)
+        for index, (score, precision, count) in enumerate(points):
             if count:
-                offset, side = ((3, -10), 'left') if precision > LOW else ((2, 4), 'right')  # off the rising line
+                # off the rising line, and low neighbors at two heights
+                offset, side = ((3, -10), 'left') if precision > LOW else ((2, 4 + index % 2 * 8), 'right')
                 at = score, precision
                 made.axes.annotate(f'{count}', at, offset, textcoords='offset points', ha=side, fontsize=7, color=GRAY)
         made.axes.set(xlim=(0, 1), ylim=(0, 1.02))
