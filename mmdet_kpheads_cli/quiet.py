@@ -28,12 +28,13 @@ NOISE = re.compile(
     |.*\ is\ not\ a\ meta\ file,\ simply\ parsed                              # a class name
     |The\ prefix\ is\ not\ set\ in\ metric\ class
     |The\ model\ and\ loaded\ state\ dict\ do\ not\ match\ exactly\s+unexpected\ key[^\n]*\s*$  # nothing is missing
+    |The\ previous\ best\ checkpoint\ .*\ is\ removed
     |Exp\ name:\ |.*_mAP_copypaste:\ """,
     re.VERBOSE,
 )
 RECORD_SOURCES = {  # module: the functions whose records of level INFO are shown
     'mmengine.hooks.logger_hook': ('after_train_iter', 'after_val_epoch', 'after_test_epoch'),
-    'mmengine.hooks.checkpoint_hook': ('after_train_epoch', 'after_train_iter', '_save_best_checkpoint'),
+    'mmengine.hooks.checkpoint_hook': ('_save_best_checkpoint',),
     'mmengine.hooks.early_stopping_hook': ('after_val_epoch',),
     'mmengine.runner.runner': ('scale_lr', 'resume'),
     'mmdet.evaluation.metrics.coco_metric': ('compute_metrics',),

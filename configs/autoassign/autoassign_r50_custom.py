@@ -26,14 +26,11 @@ model = dict(
     test_cfg=dict(max_per_img=max_detections))
 train_pipeline, test_pipeline = _base_.train_pipeline, _base_.test_pipeline
 train_pipeline[2].scale = train_pipeline[3].crop_size = test_pipeline[1].scale = image_size
-data = dict(metainfo=dict(classes=classes))
-train_data = dict(ann_file=train_json, data_prefix=dict(img=train_images), pipeline=train_pipeline, **data)
-train_dataloader = dict(batch_size=batch_size, dataset=train_data)
-val_dataloader = dict(
-    dataset=dict(ann_file=val_json, data_prefix=dict(img=val_images), pipeline=test_pipeline, **data))
-test_dataloader = dict(
-    dataset=dict(ann_file=test_json, data_prefix=dict(img=test_images), pipeline=test_pipeline, **data))
-val_evaluator = dict(proposal_nums=(100, 300, max(1000, max_detections)))
-test_evaluator = val_evaluator
+train_data = dict(metainfo=dict(classes=classes), ann_file=train_json, data_prefix=dict(img=train_images))
+train_dataloader = dict(batch_size=batch_size, dataset=dict(pipeline=train_pipeline, **train_data))
+test_data = dict(metainfo=dict(classes=classes), pipeline=test_pipeline)
+val_dataloader = dict(dataset=dict(ann_file=val_json, data_prefix=dict(img=val_images), **test_data))
+test_dataloader = dict(dataset=dict(ann_file=test_json, data_prefix=dict(img=test_images), **test_data))
+val_evaluator = test_evaluator = dict(proposal_nums=(100, 300, max(1000, max_detections)))
 train_cfg = dict(max_epochs=max_epochs)
 optim_wrapper = dict(optimizer=dict(lr=learning_rate))

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from pprint import pformat
 
 from mmengine.device import get_device
 
@@ -30,10 +31,10 @@ FINE_TUNING_RATE, FROM_SCRATCH_RATE = 2e-4, 1e-3  # for 16 images per step
 FROM_SCRATCH_EPOCHS = 100
 SMALL_PASSES, SMALL_EPOCHS = 6000, range(10, 301, 5)  # images that a training of the small model sees; limits of epochs
 MAX_DETECTIONS = 100  # of the templates
+LINE_LENGTH = 120
 HEADER = """\
 # {title} on {data}, written by `{prog} init`. Next:
-#   {prog} check-dataset {out}
-#   {prog} train {out}
+#   {prog} check-dataset {out} && {prog} train {out}
 """
 
 
@@ -90,9 +91,11 @@ def summary(splits: Mapping[str, Split], classes: Sequence[str]) -> str:
         counts = Counter(label for image in split.images for label in image.names)
         most = ', '.join(f'{label} {count}' for label, count in counts.most_common(10))
         more = f', {len(counts) - 10} more classes' if len(counts) > 10 else ''
-        lines.append(f'  {name}: {len(split.images)} images, {counts.total()} boxes: {most}{more}')
-        if missing := [label for label in classes if label not in counts]:
-            lines.append(f'    without a box: {listed(missing)}')
+        boxes = f'{counts.total()} boxes of {len(counts)} classes'
+        lines.append(f'  {name}: {len(split.images)} images, {boxes}: {most}{more}')
+    trained = {label for image in splits['train'].images for label in image.names}
+    if missing := [label for label in classes if label not in trained]:
+        lines.append(f'  {len(missing)} of {len(classes)} classes have no training box: {listed(missing)}')
     sizes = sizes_of_boxes(image for split in splits.values() for image in split.images)
     if not sizes:
         raise InputError('the dataset has no box that can be trained on')
@@ -100,9 +103,15 @@ def summary(splits: Mapping[str, Split], classes: Sequence[str]) -> str:
     return '\n'.join(lines)
 
 
+def written_names(classes: Sequence[str]) -> str:
+    """Class names as a tuple in Python, as many per line as fit behind ``classes = ``."""
+    margin = ' ' * len('classes = ')
+    return pformat(tuple(classes), width=LINE_LENGTH - len(margin), compact=True).replace('\n', f'\n{margin}')
+
+
 def values_of(args: argparse.Namespace, classes: Sequence[str], splits: Mapping[str, Split]) -> dict[str, str]:
     """The first lines of the config: names, or pairs of names, and what they are set to."""
-    values = {'classes': repr(tuple(classes))}
+    values = {'classes': written_names(classes)}
     for name, split in splits.items():
         files = f'{str(split.coco_file)!r}, {f"{split.folder}/"!r}'
         values[f'{name}_json, {name}_images'] = files
@@ -138,7 +147,7 @@ def template_of(args: argparse.Namespace) -> str:
 
 
 def fill(template: str, header: str, values: Mapping[str, str]) -> str:
-    """Replace the header of a template and the values of its first lines; comments stay.
+    """Replace the header of a template and the values of its first lines; comments stay beside values of one line.
 
     Raises:
         ValueError: If the template lacks one of the lines.
@@ -147,9 +156,11 @@ def fill(template: str, header: str, values: Mapping[str, str]) -> str:
     left = dict(values)
 
     def new_value(line: re.Match) -> str:
-        return f'{line[1]} = {left.pop(line[1], line[2])}'
+        value = left.pop(line[1], line[2])
+        comment = '' if len(value.splitlines()) > 1 else line[3]
+        return f'{line[1]} = {value}{comment}'
 
-    text = header + base + re.sub(r'^(\w[\w, ]*) = (.*?)(?=  #|$)', new_value, lines, flags=re.MULTILINE)
+    text = header + base + re.sub(r'^(\w[\w, ]*) = (.*?)(  #.*|)$', new_value, lines, flags=re.MULTILINE)
     if left:
         raise ValueError(f'the template sets no {", ".join(left)}')
     return text

@@ -1,6 +1,7 @@
 """Draw what AutoAssign has learned: the center prior per class, and the points assigned to each object."""
 
 import argparse
+import math
 from collections.abc import Sequence
 from functools import reduce
 from pathlib import Path
@@ -63,7 +64,7 @@ def weight_pictures(
         strides: Pixels per cell of each level.
         classes: Names.
     """
-    factor = max(1, round(MIN_WIDTH_PX / image.shape[1]))
+    factor = max(1, math.ceil(MIN_WIDTH_PX / image.shape[1]))
     large = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
     boxes = np.array(instances.bboxes.tolist(), dtype=float).reshape(-1, 4) * factor
     pictures = [draw_boxes(large, boxes, [classes[label] for label in instances.labels], GROUND_TRUTH_COLOR)]

@@ -85,7 +85,7 @@ def check_inputs(cfg: Config) -> None:
 
 
 def outcome(runner: Runner, args: argparse.Namespace) -> str:
-    """The best checkpoint with its metric, or else the last one, and the command to test it."""
+    """The best checkpoint with its metric, or else the last one, and the commands to test it and to report on it."""
     found = runner.message_hub.runtime_info
     checkpoint = found.get('best_ckpt') or found.get('last_ckpt')
     if not checkpoint:
@@ -95,7 +95,8 @@ def outcome(runner: Runner, args: argparse.Namespace) -> str:
     command = [PROG, 'test', args.config, checkpoint, '--show-dir', 'visualizations']
     command += ['--drop-in'] if args.drop_in else []
     command += ['--cfg-options', *args.cfg_options] if args.cfg_options else []
-    return f'{best} {checkpoint}\nnext: {shlex.join(command)}'
+    report = [PROG, 'report', runner.cfg.work_dir]
+    return f'{best} {checkpoint}\nnext: {shlex.join(command)}\n      {shlex.join(report)}'
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -16,6 +16,7 @@ from .dataset_sources import DatasetSource, dataset_sources
 from .image_files import image_file_problems
 
 MIN_BOX_SIDE_PX = 1  # CocoDataset drops narrower boxes
+ROUNDING_PX = 0.5  # of coordinates in files, YOLO's relative ones among them
 BEYOND_IMAGE = 'box extends beyond the image'
 
 
@@ -127,7 +128,7 @@ def box_problem(box: list[float], size: tuple[int, int]) -> str | None:
         return 'box has no area'
     if x2 <= 0 or y2 <= 0 or x1 >= size[0] or y1 >= size[1]:
         return 'box is outside the image'
-    if x1 < 0 or y1 < 0 or x2 > size[0] or y2 > size[1]:
+    if min(x1, y1, size[0] - x2, size[1] - y2) < -ROUNDING_PX:
         return BEYOND_IMAGE
     if min(x2 - x1, y2 - y1) < MIN_BOX_SIDE_PX:
         return 'box is narrower than a pixel'
@@ -218,10 +219,14 @@ def report(
     """
     objects = sum(len(image.boxes) for image in annotations.images)
     lines = [f'{shown(annotations.path)}: {len(annotations.images)} images, {objects} objects']
+    counts = class_counts(annotations, classes)
     lines += [
         f'  {name if name.isprintable() else shown(name)}: {count}{"" if name in classes else " (not in the config)"}'
-        for name, count in class_counts(annotations, classes).items()
+        for name, count in counts.items()
+        if count
     ]
+    if missing := [name for name, count in counts.items() if not count]:
+        lines.append(f'  without objects: {listed(missing, len(missing))}')
     shared = sum(count_shared_cells(image, stride, longer_side) for image in annotations.images)
     rate = 100 * shared / max(objects, 1)
     lines.append(f'  {shared} objects ({rate:.2f}%) share class and center cell at stride {stride}')

@@ -4,6 +4,7 @@ Images are (H, W, 3) uint8 BGR; boxes are [x1, y1, x2, y2] in their pixels.
 """
 
 import colorsys
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def read_enlarged(path: Path | str) -> tuple[np.ndarray, float]:
 
 def enlarge(image: np.ndarray) -> tuple[np.ndarray, float]:
     """Enlarge a small image by an integer factor; returns the image and the factor."""
-    factor = max(1, round(MIN_IMAGE_SIDE_PX / min(image.shape[:2])))
+    factor = max(1, math.ceil(MIN_IMAGE_SIDE_PX / min(image.shape[:2])))
     if factor == 1:
         return image, 1.0
     return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC), float(factor)
@@ -123,11 +124,10 @@ def draw_boxes(
 ) -> np.ndarray:
     """Draw boxes (N, 4) with captions into a copy of an image; boxes that are not finite are skipped."""
     canvas = image.copy()
-    for box, caption in zip(boxes, captions, strict=True):
-        if not np.isfinite(box).all():
-            continue
-        x1, y1, x2, y2 = corners(box, canvas)
+    drawn = [(corners(box, canvas), text) for box, text in zip(boxes, captions, strict=True) if np.isfinite(box).all()]
+    for (x1, y1, x2, y2), _ in drawn:
         cv2.rectangle(canvas, (x1, y1), (x2, y2), color, 2)
+    for (x1, y1, *_), caption in drawn:
         if caption:
             draw_caption(canvas, x1, y1, caption, color)
     return canvas

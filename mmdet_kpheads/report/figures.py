@@ -22,11 +22,12 @@ BLUE, VERMILION, GREEN, *_ = PALETTE
 GRAY, LIGHT = '#667085', '#D0D5DD'
 STYLES = ('-', '--', '-.', ':')
 SIZE_IN = (4.6, 3.1)  # 442 px: legible where a phone shrinks it to 350
+MAX_NAMES_INSIDE, NAME_COLUMNS = 4, 3  # more lines than these are named below the axes, in columns
 MAX_COLORED = 8  # lines; of more classes the rest is gray
 BINS = 20
 DYNAMIC_RANGE = 20  # of losses, beyond which their axis is logarithmic
 NAME_LENGTH = 22
-LOW = 0.1  # share below which its label is above the point
+LOW = 0.1  # share below which its label is above the point, and not below it
 SIZE_BORDERS_PX = (32, 96)  # of COCO's small, medium and large
 OPTIONS: dict[Any, Any] = {
     'svg.hashsalt': 'mmdet_kpheads',  # the same bytes each time
@@ -52,6 +53,7 @@ class Plot:
 
     svg: bytes
     axes: Axes
+    figure: Figure
 
 
 @contextmanager
@@ -60,12 +62,12 @@ def plot(x: str, y: str, size: tuple[float, float] = SIZE_IN) -> Iterator[Plot]:
     made = Plot()
     with matplotlib.rc_context(OPTIONS), warnings.catch_warnings():
         warnings.filterwarnings('ignore', message='Glyph')  # a name in a script that the font lacks
-        figure = Figure(size, layout='constrained')
-        made.axes = figure.add_subplot()
+        made.figure = Figure(size, layout='constrained')
+        made.axes = made.figure.add_subplot()
         made.axes.set(xlabel=x, ylabel=y)
         yield made
         buffer = io.BytesIO()
-        figure.savefig(buffer, format='svg', metadata={'Date': None})
+        made.figure.savefig(buffer, format='svg', metadata={'Date': None})
         made.svg = buffer.getvalue()
 
 
@@ -107,7 +109,10 @@ def draw_lines(lines: Mapping[str, Line], x: str, y: str, mark: float | None = N
             made.axes.yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
         if mark is not None:
             made.axes.axvline(mark, color=GRAY, lw=1, ls=':', label='this report')
-        legend(made.axes)
+        if len(lines) > MAX_NAMES_INSIDE:
+            made.figure.legend(loc='outside lower center', ncols=NAME_COLUMNS, frameon=False)
+        else:
+            legend(made.axes)
     return made.svg
 
 
@@ -176,12 +181,13 @@ def draw_reliability(found: Reliability) -> bytes:
     with plot('mean score', 'share of true detections') as made:
         made.axes.plot([0, 1], [0, 1], color=GRAY, lw=1, ls='--', label='calibrated')
         made.axes.plot(found.score, found.precision, color=BLUE, marker='o', ms=5, label='measured')
-        for score, precision, count in zip(found.score, found.precision, found.number, strict=True):
+        points = zip(found.score, found.precision, found.number, strict=True)
+        for index, (score, precision, count) in enumerate(points):
             if count:
-                offset = (3, -10) if precision > LOW else (0, 5)
-                made.axes.annotate(
-                    f'{count}', (score, precision), offset, textcoords='offset points', fontsize=7, color=GRAY
-                )
+                # off the rising line, and low neighbors at two heights
+                offset, side = ((3, -10), 'left') if precision > LOW else ((2, 4 + index % 2 * 8), 'right')
+                at = score, precision
+                made.axes.annotate(f'{count}', at, offset, textcoords='offset points', ha=side, fontsize=7, color=GRAY)
         made.axes.set(xlim=(0, 1), ylim=(0, 1.02))
         legend(made.axes, loc='upper left')
     return made.svg
@@ -233,13 +239,14 @@ def draw_sizes(values: Mapping[str, float], counts: Sequence[int]) -> bytes:
 
 
 def draw_confusion(matrix: ndarray, names: Sequence[str]) -> bytes:
-    """A confusion matrix; colors are shares of the row, numbers are counts.
+    """A confusion matrix; colors are shares of the objects of a class, numbers are counts.
 
     Args:
         matrix: (R, R), rows are the true class, columns the detected one, the last of each is the background.
         names: Of the rows.
     """
     share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    share[-1] = 0  # false detections are no objects
     side = max(SIZE_IN[1] + 0.5, 0.3 * len(names) + 1.1)
     with plot('detected as', 'ground truth', (side + 0.9, side)) as made:
         made.axes.grid(False)

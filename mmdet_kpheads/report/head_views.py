@@ -124,7 +124,14 @@ def draw_heat(seen: Seen, heat: Tensor, peaks: Sequence[Peak], truth: Tensor, cl
         if number < MAX_CAPTIONS:
             caption = f'{classes[peak.label]} {peak.score:.2f}'
             draw_caption(canvas, at[0] + RADIUS_PX, at[1] - RADIUS_PX, caption, PEAK_COLOR)
-    return jpeg(canvas)
+    return jpeg(unpadded(canvas, seen))
+
+
+def unpadded(canvas: ndarray, seen: Seen) -> ndarray:
+    """Cut off the padding below and on the right of a picture of the network input, enlarged or not."""
+    scale = canvas.shape[0] / seen.image.shape[0]
+    height, width = (round(side * scale) for side in seen.meta['img_shape'][:2])
+    return canvas[:height, :width]
 
 
 def center_views(head: CenterNetHead, seen: Seen, classes: Sequence[str], threshold: float) -> list[Picture]:
@@ -141,7 +148,7 @@ def center_views(head: CenterNetHead, seen: Seen, classes: Sequence[str], thresh
     caption = 'Center heat map, maximum over the classes. Circles: peaks above the threshold. Crosses: true centers.'
     return [
         Picture(caption, draw_heat(seen, heat, kept, centers, classes)),
-        Picture('The boxes of these peaks, from size and offset.', jpeg(drawn)),
+        Picture('The boxes of these peaks, from size and offset.', jpeg(unpadded(drawn, seen))),
     ]
 
 
@@ -165,20 +172,20 @@ def corner_views(head: CornerNetHead, seen: Seen, classes: Sequence[str], thresh
     caption = (
         'Pairs of corners above the threshold, before NMS, with the tags of both; corners pair if the tags are close.'
     )
-    drawn = draw_pairs(seen.image, found.boxes[0][kept_pairs].cpu(), corners[0], corners[1])
+    drawn = draw_pairs(seen, found.boxes[0][kept_pairs].cpu(), corners[0], corners[1])
     return [*views, Picture(caption, drawn)]
 
 
-def draw_pairs(image: ndarray, boxes: Tensor, top_left: Sequence[Peak], bottom_right: Sequence[Peak]) -> bytes:
+def draw_pairs(seen: Seen, boxes: Tensor, top_left: Sequence[Peak], bottom_right: Sequence[Peak]) -> bytes:
     """Each box as a line between its corners, with the tags of both.
 
     Args:
-        image: (H, W, 3).
-        boxes: (M, 4) in pixels of the image.
+        seen: The image.
+        boxes: (M, 4) in pixels of the input.
         top_left: Corners that the boxes were made of.
         bottom_right: Likewise.
     """
-    canvas, factor = enlarge(image)
+    canvas, factor = enlarge(seen.image)
     canvas = canvas.copy()
     for number, box in enumerate(boxes.tolist()):
         color = bgr(PALETTE[number % (len(PALETTE) - 1)])
@@ -189,7 +196,7 @@ def draw_pairs(image: ndarray, boxes: Tensor, top_left: Sequence[Peak], bottom_r
             tag = tag_at(corners, at)
             if tag:
                 draw_caption(canvas, *end, ' '.join(f'{value:+.2f}' for value in tag[:2]), color)
-    return jpeg(canvas)
+    return jpeg(unpadded(canvas, seen))
 
 
 def tag_at(corners: Sequence[Peak], at: Sequence[float]) -> list[float]:
@@ -205,13 +212,13 @@ def autoassign_views(head: AutoAssignHead, seen: Seen, classes: Sequence[str], t
     scores, boxes, objectness = seen.maps
     objects = seen.objects.to(scores[0].device)
     levels = head.positive_weights(scores, boxes, objectness, [objects], [seen.meta])
-    first, *rest = weight_pictures(
+    drawn = weight_pictures(
         seen.image, seen.objects, [level[0].cpu() for level in levels], head.strides, tuple(classes)
     )
     captions = [f'Positive weights of level {number}, stride {stride}.' for number, stride in enumerate(head.strides)]
     return [
-        Picture('The objects.', jpeg(first)),
-        *(Picture(caption, jpeg(picture)) for caption, picture in zip(captions, rest, strict=True)),
+        Picture(caption, jpeg(unpadded(picture, seen)))
+        for caption, picture in zip(['The objects.', *captions], drawn, strict=True)
     ]
 
 

@@ -237,7 +237,7 @@ def confusion(judged: Judged) -> Part:
     if len(shown) < len(classes):
         text += f' The {len(shown)} classes with most confusions are shown.'
     svg = figures.draw_confusion(matrix[np.ix_(rows, rows)], [names[row] for row in rows])
-    reading = 'A good model is dark on the diagonal; colors are shares of a row, numbers are counts.'
+    reading = 'A good model is dark on the diagonal; colors are shares of the objects of a class, numbers are counts.'
     pairs = top_confusions(matrix, MAX_CONFUSIONS)
     listed = [(confusion_name(row, column, classes), f'{count}') for row, column, count in pairs]
     return Part('confusion', 'Confusion', text, facts=listed, figures=[plot('Confusion matrix', reading, svg)])
@@ -297,8 +297,8 @@ def head_part(judged: Judged, model: Any, limit: int) -> Part:
             )
         )
     text = (
-        f'{kind}, in an image with many errors, one in the middle, and one with few, as the network got them. The '
-        f'threshold is {judged.threshold:.3f}.'
+        f'{kind}, in an image with many errors, one in the middle, and one with few, at the size of the network '
+        f'input. The threshold is {judged.threshold:.3f}.'
     )
     return Part('head', 'What the head saw', text, groups=groups)
 

@@ -100,8 +100,8 @@ def test_a_run_begins_with_a_short_header(capfd):
         rf'^log: {Path.cwd()}/quiet/.*\.log ',
     ):
         assert re.search(text, header, re.MULTILINE), f'{text}\n{header}'
-    assert all(re.match(r'\d\d/\d\d [\d:]+  (Epoch|Saving|The best)', line) for line in lines[first:-3]), printed
-    assert lines[-3] == f'2 pictures in {Path.cwd()}/shown_in_training'
+    assert all(re.match(r'\d\d/\d\d [\d:]+  (Epoch|The best)', line) for line in lines[first:-4]), printed
+    assert lines[-4] == f'2 pictures in {Path.cwd()}/shown_in_training'
     assert sorted(path.name for path in Path('shown_in_training').iterdir()) == ['val_00000_1.jpg', 'val_00002_1.jpg']
     log = next(Path('quiet').glob('*/*.log')).read_text()
     for text in ('Config:', 'Hooks will be executed', 'creating index...'):
@@ -112,9 +112,10 @@ def test_a_run_begins_with_a_short_header(capfd):
 def test_resume_goes_on(capsys):
     train.main([CONFIG, '--resume', '--auto-scale-lr', '--cfg-options', *SHORT[1:], 'train_cfg.max_epochs=2'])
     assert checkpoint().endswith('epoch_2.pth')
-    *_, last, following = capsys.readouterr().out.splitlines()
+    *_, last, following, report = capsys.readouterr().out.splitlines()
     assert last == f'last checkpoint: {checkpoint()}'  # the demo does not keep the best one
     assert following.startswith(f'next: mmdet-kpheads test {CONFIG} {checkpoint()} ')
+    assert report == '      mmdet-kpheads report work_dirs/centernet_digits'
 
 
 @pytest.mark.slow
@@ -323,11 +324,12 @@ def test_voc_format_trains_and_reports_both_metrics(capsys):
     train.main(['voc.py', '--cfg-options', *SHORT, *small, *alone, 'load_from=None'])
     log = next(Path('work_dirs/voc').glob('*/*.log')).read_text()
     assert 'pascal_voc/mAP' in log and 'coco/bbox_mAP' in log and '| seven |' in log
-    *_, best, following = capsys.readouterr().out.splitlines()
+    *_, best, following, report = capsys.readouterr().out.splitlines()
     found = re.fullmatch(r'best pascal_voc/mAP: 0\.\d{3} in (.*/best_pascal_voc_mAP_epoch_1\.pth)', best)
     assert found and Path(found[1]).is_file()
     assert following.startswith(f'next: mmdet-kpheads test voc.py {found[1]} --show-dir visualizations --cfg-options ')
     assert following.endswith(' load_from=None') and ' model.neck.in_channels=64 ' in following  # or it would not fit
+    assert report.split() == ['mmdet-kpheads', 'report', 'work_dirs/voc']  # which has the config as it was trained
 
 
 def data_option(key, value, split='train'):

@@ -9,7 +9,7 @@ from pathlib import Path
 import mmdet
 import pytest
 import torch
-from mmengine.hooks import logger_hook
+from mmengine.hooks import checkpoint_hook, logger_hook
 from mmengine.logging import MMLogger, print_log
 from mmengine.runner import runner
 
@@ -42,6 +42,9 @@ def log_file(folder):
     [
         (logger_hook, 'after_train_iter', 'Epoch(train) [1][1/4]', logging.INFO, True),
         (logger_hook, 'after_train_iter', 'Exp name: x', logging.INFO, False),
+        (checkpoint_hook, '_save_best_checkpoint', 'The best checkpoint with 0.5 AP', logging.INFO, True),
+        (checkpoint_hook, '_save_best_checkpoint', 'The previous best checkpoint a is removed', logging.INFO, False),
+        (checkpoint_hook, 'after_train_epoch', 'Saving checkpoint at 1 epochs', logging.INFO, False),
         (logger_hook, 'after_val_iter', 'Epoch(val) [1][1/4]', logging.INFO, False),
         (runner, '_log_env', 'Config:\nmodel = dict()', logging.INFO, False),
         (runner, '__init__', 'Hooks will be executed', logging.INFO, False),

@@ -182,6 +182,10 @@ def test_broken_xml_is_reported_with_its_file(tmp_path, text, message):
         ([10, 10, 10, 20], 'no area'),
         ([100, 10, 120, 20], 'outside'),
         ([-5, 10, 20, 20], 'beyond'),
+        ([-0.49, 10, 20, 80.49], None),  # rounded coordinates
+        ([10, 10, 100.51, 20], 'beyond'),
+        ([10, -0.51, 20, 20], 'beyond'),
+        ([10, 10, 20, 80.51], 'beyond'),
         ([10, 10, 10.5, 20], 'narrower'),
         ([10, float('nan'), 20, 20], 'not finite'),
     ],
@@ -198,7 +202,8 @@ def test_report_lists_every_problem(tmp_path):
     text = check.report(annotations, ('dog',)) + check.problem_list(check.problems(annotations, ('dog',)), None)
     for problem in ('reversed', 'no area', 'outside', 'beyond', 'narrower', 'class is not in the config'):
         assert problem in text
-    assert '5 objects' in text and 'cat: 5 (not in the config)' in text and 'dog: 0' in text
+    assert '5 objects' in text and 'cat: 5 (not in the config)' in text
+    assert "  without objects: ('dog')" in text
 
 
 def test_objects_in_one_cell():

@@ -15,10 +15,19 @@ def test_boxes_are_drawn_in_place_and_invalid_ones_skipped():
     assert not drawn[60, 40].any() and not drawn[90:, 90:].any()
 
 
+def test_captions_are_above_the_boxes_of_others():
+    image, boxes = np.zeros((100, 200, 3), np.uint8), np.array([[20, 40, 60, 80], [30, 20, 90, 90]])
+    plain = visualization.draw_boxes(image, boxes[:1], ['cat'], visualization.GROUND_TRUTH_COLOR)
+    both = visualization.draw_boxes(image, boxes, ['cat', ''], visualization.GROUND_TRUTH_COLOR)
+    assert (both[28:39, 22:45] == plain[28:39, 22:45]).all()
+
+
 def test_small_images_are_enlarged(tmp_path):
     cv2.imwrite(str(tmp_path / 'a.png'), np.zeros((128, 128, 3), np.uint8))
     image, factor = visualization.read_enlarged(tmp_path / 'a.png')
     assert factor == 3 and image.shape == (384, 384, 3)
+    assert visualization.enlarge(np.zeros((300, 400, 3), np.uint8))[0].shape == (600, 800, 3)
+    assert visualization.enlarge(np.zeros((384, 400, 3), np.uint8))[1] == 1
     with pytest.raises(InputError, match=r'b\.png'):
         visualization.read_enlarged(tmp_path / 'b.png')
 

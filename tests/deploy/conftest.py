@@ -39,25 +39,30 @@ def images(tmp_path_factory):
     return paths
 
 
+def save_checkpoint(config, path):
+    """Random weights with which each head finds twenty boxes or more."""
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(Config.fromfile(config).model)
+    for name, parameter in model.bbox_head.named_parameters():
+        if '_emb.' in name:
+            torch.nn.init.zeros_(parameter)  # every pair of corners has close tags
+        elif parameter.dim() == 4:
+            torch.nn.init.normal_(parameter, std=0.1)
+        elif 'wh_head' in name:
+            torch.nn.init.constant_(parameter, 5.0)
+        elif name.endswith('conv_cls.bias'):
+            torch.nn.init.zeros_(parameter)
+    meta = {'dataset_meta': {'classes': tuple('abcdefghij'[: model.bbox_head.num_classes])}}
+    torch.save({'meta': meta, 'state_dict': model.state_dict()}, path)
+
+
 @pytest.fixture(scope='session')
 def checkpoints(tmp_path_factory):
-    """A checkpoint of each head with random weights; each finds twenty boxes or more."""
+    """A checkpoint of each head."""
     folder = tmp_path_factory.mktemp('checkpoints')
     for head in HEADS:
-        torch.manual_seed(0)
-        with DefaultScope.overwrite_default_scope('mmdet'):
-            model = MODELS.build(Config.fromfile(config_of(head)).model)
-        for name, parameter in model.bbox_head.named_parameters():
-            if '_emb.' in name:
-                torch.nn.init.zeros_(parameter)  # every pair of corners has close tags
-            elif parameter.dim() == 4:
-                torch.nn.init.normal_(parameter, std=0.1)
-            elif 'wh_head' in name:
-                torch.nn.init.constant_(parameter, 5.0)
-            elif name.endswith('conv_cls.bias'):
-                torch.nn.init.zeros_(parameter)
-        meta = {'dataset_meta': {'classes': tuple('abcdefghij')}}
-        torch.save({'meta': meta, 'state_dict': model.state_dict()}, folder / f'{head}.pth')
+        save_checkpoint(config_of(head), folder / f'{head}.pth')
     return folder
 
 

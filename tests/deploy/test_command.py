@@ -3,6 +3,7 @@
 import json
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -12,6 +13,7 @@ from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 
 from mmdet_kpheads.cli import export
+from mmdet_kpheads.compat.config_bases import configs_root
 from mmdet_kpheads.compat.environments import release
 from mmdet_kpheads.decoding.options import CenterDecoding, GridDecoding
 from mmdet_kpheads.deploy import OnnxDetector
@@ -20,8 +22,9 @@ from mmdet_kpheads.deploy.graph import DetectorGraph, require_head, require_opti
 from mmdet_kpheads.deploy.runtime import METADATA_KEY
 from mmdet_kpheads.deploy.verification import difference, predict
 from mmdet_kpheads.errors import InputError
+from mmdet_kpheads.inference import Predictor, load_model
 from mmdet_kpheads_cli.subcommands import main
-from tests.deploy.conftest import HEADS, config_of
+from tests.deploy.conftest import HEADS, config_of, save_checkpoint
 from tests.training import small_detector
 
 WITH_DEFORM_CONV = (1, 25)  # first ONNX Runtime that has it on a CPU; Python 3.10 has older ones
@@ -51,6 +54,25 @@ def test_a_static_file_is_verified_and_describes_itself(checkpoints, images, tmp
     assert metadata['test_cfg'] == dict(score_thr=0.05, nms=dict(type='nms', iou_threshold=0.6), max_per_img=20)
     assert [value.shape for value in detector.session.get_inputs()] == [[1, 3, 64, 96]]
     assert [value.shape for value in detector.session.get_outputs()] == [[1, 20, 4], [1, 20], [1, 20]]
+
+
+@pytest.mark.parametrize('head', HEADS)
+def test_the_templates_of_small_models_are_exported(head, images, tmp_path, capsys):
+    """The input has the size of a training batch, and a square image gives what a test of the config gives."""
+    pytest.importorskip('onnxruntime')
+    config, checkpoint, out = tmp_path / 'small.py', tmp_path / 'small.pth', tmp_path / 'small.onnx'
+    text = (configs_root() / f'{head}/{head}_small_custom.py').read_text()
+    text = text.replace('(320, 320)', '(128, 128)').replace('max_detections = 100', 'max_detections = 20')
+    config.write_text(text)
+    save_checkpoint(config, checkpoint)
+    assert main(['export', str(config), str(checkpoint), '--out', str(out), '--verify', *images]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all('20 boxes' in line and '0 boxes without' in line for line in lines[-3:]), lines
+    detector = OnnxDetector(out)
+    assert detector.metadata['size'] == [128, 128] and detector.classes == ['a', 'b']
+    expected = Predictor(load_model(str(config), str(checkpoint), 'cpu'))([cv2.imread(images[2])])[0].to_tensor()
+    seen = difference(expected, *detector(images[2])[:3])
+    assert seen.expected == 20 and seen.boxes_px < 1e-3 and seen.scores < 1e-4, str(seen)  # normalized in other places
 
 
 def test_a_difference_is_reported(exported, images, checkpoints, tmp_path, capsys):

@@ -87,6 +87,14 @@ def test_views_of_each_head(name, number, threshold):
 
 
 @pytest.mark.parametrize('name', HEADS)
+def test_padding_is_cut_off(name):
+    head, seen = scene(name)
+    landscape = seen._replace(meta=META | dict(img_shape=(40, 64)))
+    for picture in head_views.view_of(head)(head, landscape, CLASSES, 0.0):
+        assert decoded(picture.data).shape == (240, 384, 3)
+
+
+@pytest.mark.parametrize('name', HEADS)
 def test_views_of_an_image_without_objects(name):
     head, seen = scene(name)
     empty = seen._replace(objects=InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long)))
@@ -96,7 +104,7 @@ def test_views_of_an_image_without_objects(name):
 def test_a_peak_is_marked_where_it_is():
     """Two peaks; the one above the threshold changes the picture around it, the other does not."""
     heat, image = torch.full((1, 1, 16, 16), -20.0), np.zeros((384, 384, 3), np.uint8)
-    seen, none = Seen(image, InstanceData(), None, META), torch.zeros(0, 2)
+    seen, none = Seen(image, InstanceData(), None, META | dict(img_shape=(384, 384))), torch.zeros(0, 2)
     plain = decoded(head_views.draw_heat(seen, heat, [], none, CLASSES))
     marked = decoded(head_views.draw_heat(seen, heat, [Peak(100, 200, 0.9, 0, [])], none, CLASSES))
     changed = np.abs(marked - plain).max(-1) > 60

@@ -1,5 +1,8 @@
 """The page and its figures, with hostile names, without a model."""
 
+import re
+from xml.etree import ElementTree
+
 import numpy as np
 import pytest
 
@@ -8,6 +11,7 @@ from mmdet_kpheads.report.page import Captioned, Cell, Figure, Group, Part, Row,
 from mmdet_kpheads.report.pictures import jpeg
 from tests.report.browser import Page, checked_page, seen_by_browser
 
+PATH = '{http://www.w3.org/2000/svg}path'
 HOSTILE = (
     '<script>alert(1)</script>',
     '"><img src=http://evil.example/x.png onerror=alert(1)>',
@@ -94,6 +98,17 @@ def test_figures_of_nothing():
     assert figures.draw_lines({}, 'iteration', 'loss')
     assert figures.draw_lines({'loss': ([1.0], [float('inf')])}, 'iteration', 'loss')
     assert figures.draw_sizes({'small': float('nan')}, [0])
+
+
+@pytest.mark.parametrize(('number', 'below'), [(4, False), (6, True)])
+def test_many_lines_are_named_below_the_axes_where_they_hide_none(number, below):
+    lines = {f'metric {index}': ([0.0, 1.0], [0.1 * index, 0.5]) for index in range(number)}
+    root = ElementTree.fromstring(figures.draw_lines(lines, 'epoch', 'metric', 1.0))
+    parts = {node.get('id'): node for node in root.iter() if node.get('id')}
+    places = [node.get('transform', '') for node in parts['legend_1'].iter()]
+    names_y = [float(found[1]) for place in places if (found := re.match(r'translate\([\d.]+ ([\d.]+)\) scale', place))]
+    axes_y = [float(y) for y in re.findall(r'[ML] [\d.]+ ([\d.]+)', next(parts['patch_2'].iter(PATH)).get('d'))]
+    assert len(names_y) == number + 1 and (min(names_y) > max(axes_y)) == below
 
 
 def test_figures_are_the_same_each_time():
