@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import runpy
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,13 @@ MODULES = {  # page: its title, what it says first, and the modules on it
         ('functional', 'targets', 'decoding', 'structures', 'ops'),
     ),
 }
+
+
+def on_config(config: Any) -> Any:
+    """Show the version beside the name, on every page."""
+    version = runpy.run_path(str(ROOT / 'mmdet_kpheads/version.py'))['__version__']
+    config.site_name = f'{config.site_name} {version}'
+    return config
 
 
 def on_files(files: Files, config: Any) -> Files:
