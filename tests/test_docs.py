@@ -5,7 +5,6 @@ import re
 import pytest
 
 import mmdet_kpheads
-
 from mmdet_kpheads_cli.subcommands import SUMMARIES
 from tests.compat.processes import ROOT
 
