@@ -60,6 +60,7 @@ def names(blocks):
     return [f'{block.page}-{number}' for number, block in enumerate(blocks)]
 
 
+@pytest.mark.filterwarnings('default:.*arguments of FCOSHead:mmdet_kpheads.errors.KpheadsWarning')
 @pytest.mark.parametrize('block', CONFIGS, ids=names(CONFIGS))
 def test_configs_build(block, tmp_path):
     compat.install()
