@@ -76,7 +76,10 @@ TYPE_UNKNOWN = '...: type ... is not known; did you mean ...?'
 
 ARGUMENTS = (
     Mistake(
-        'trian centernet.py', 'there is no subcommand ...; did you mean ...?', 'a misspelled subcommand', 'follow the message'
+        'trian centernet.py',
+        'there is no subcommand ...; did you mean ...?',
+        'a misspelled subcommand',
+        'follow the message',
     ),
     Mistake('train', 'the following arguments are required: ...; see ... --help', 'an argument is missing', SEE_HELP),
     Mistake(
@@ -203,9 +206,7 @@ CONFIGS = (
         'a path that does not exist from this folder',
         'check the path; names of our configs work from everywhere',
     ),
-    Mistake(
-        'train data', 'config ... is a folder; is it one of ...?', 'a folder instead of a config', 'name a file'
-    ),
+    Mistake('train data', 'config ... is a folder; is it one of ...?', 'a folder instead of a config', 'name a file'),
     Mistake(
         'test good.pth centernet.py',
         'config ... must end in .py, .json, .yaml, .yml',
@@ -353,7 +354,12 @@ MODELS = (
         "`type='mmdet_kpheads.CornerNetHead'`",
     ),
     model("bbox_head=dict(type='mmdet.CornerNetHead')", TYPE_UNKNOWN, '', ''),
-    model('backbone=dict(depht=50)', '...: ... does not take ...; did you mean ...?', 'a misspelled key', 'follow the message'),
+    model(
+        'backbone=dict(depht=50)',
+        '...: ... does not take ...; did you mean ...?',
+        'a misspelled key',
+        'follow the message',
+    ),
     model('bbox_head=dict(feat_levle=1)', '...: ... does not take ...; did you mean ...?', '', ''),
     model(
         'bbox_head=dict(anchor_generator=1)',
