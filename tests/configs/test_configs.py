@@ -15,8 +15,11 @@ from mmengine.registry import init_default_scope
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmdet_kpheads.compat.config_bases import configs_root
+from tests.training import fcos_arguments_warn
 from tests.scenes import instances, metas
 from tests.training import summed
+
+pytestmark = fcos_arguments_warn
 
 INPUT_PX = 128
 
