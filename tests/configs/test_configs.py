@@ -15,9 +15,8 @@ from mmengine.registry import init_default_scope
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmdet_kpheads.compat.config_bases import configs_root
-from tests.training import fcos_arguments_warn
 from tests.scenes import instances, metas
-from tests.training import summed
+from tests.training import fcos_arguments_warn, summed
 
 pytestmark = fcos_arguments_warn
 
