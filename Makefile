@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/installed
 # Its python3.X commands answer for chosen versions only.
 PYENV_PYTHONS = $(shell pyenv versions --bare 2>/dev/null | sort -rV | paste -sd:)
 
-.PHONY: demo test test-fast test-docs test-slow mutants test-overfit test-gpu gpu matrix release-check docs docs-serve format check bench clean
+.PHONY: demo test test-fast test-docs coverage test-slow mutants test-overfit test-gpu gpu matrix release-check docs docs-serve format check bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/python tools/demo.py --head $(HEAD)
@@ -20,6 +20,13 @@ test: check test-fast
 
 test-fast: $(INSTALLED)
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not overfit"
+
+# Lines that the fast tests run; fails below the floor of pyproject.toml.
+coverage: $(INSTALLED)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -m "not slow and not overfit"
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 # Links, commands and examples in the docs.
 test-docs: $(INSTALLED)

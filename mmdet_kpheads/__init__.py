@@ -12,6 +12,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from .compat import prepare
+from .errors import KpheadsWarning
 from .version import __version__
 
 _broken_stack: str | None = None
@@ -19,7 +20,7 @@ try:
     prepare()
 except ImportError as error:
     _broken_stack = str(error)
-    warnings.warn(_broken_stack, stacklevel=2)
+    warnings.warn(_broken_stack, KpheadsWarning, stacklevel=2)
 else:  # these import mmdet.models, which needs prepare() first
     from . import backbones, detectors, heads, hooks, inference, losses, necks, optim
     from .backbones import DLA

@@ -1,4 +1,4 @@
-"""Errors that a user can fix."""
+"""Errors and warnings about what a user can fix."""
 
 from pathlib import PurePath
 from reprlib import Repr
@@ -10,6 +10,13 @@ SHORTENED.maxstring = SHORTENED.maxother = 250
 
 class InputError(ValueError):
     """A config, file or dataset cannot be used. The message says what is wrong and where."""
+
+
+class KpheadsWarning(UserWarning):
+    """Every warning of this package. It reaches the terminal of a command, and is an error in the tests.
+
+    ``warnings.filterwarnings('ignore', category=KpheadsWarning)`` silences them all.
+    """
 
 
 class RunStoppedError(Exception):

@@ -1,8 +1,8 @@
 """Keeps off the terminal what other packages say and nobody can act on. The log file has it.
 
-Shown is all that this package and the user's own modules print and log. Of installed packages, mmengine and mmdet among
-them, shown are errors, logged warnings that are not in ``NOISE``, the Python warnings of ``WARNING_SOURCES``, and the
-records of ``RECORD_SOURCES``.
+Shown is all that this package and the user's own modules print, log and warn of. Of installed packages, mmengine and
+mmdet among them, shown are errors, logged warnings that are not in ``NOISE``, the Python warnings of
+``WARNING_SOURCES``, and the records of ``RECORD_SOURCES``.
 """
 
 import logging
@@ -144,10 +144,13 @@ class Terminal:
         line: str | None = None,
     ) -> None:
         """Replaces ``warnings.showwarning``."""
-        text = warnings.formatwarning(message, category, filename, lineno)
+        own = category.__module__ == 'mmdet_kpheads.errors'  # raised in any file: mmengine builds the modules
+        text = (
+            f'{category.__name__}: {message}\n' if own else warnings.formatwarning(message, category, filename, lineno)
+        )
         deprecated = issubclass(category, DeprecationWarning | PendingDeprecationWarning | FutureWarning)
         known = not deprecated and any(f'/{source}' in Path(filename).as_posix() for source in WARNING_SOURCES)
-        if known or not is_foreign(filename):
+        if own or known or not is_foreign(filename):
             if self.is_main:
                 sys.stderr.write(text)
         else:

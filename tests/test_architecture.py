@@ -14,7 +14,7 @@ PACKAGE = Path(mmdet_kpheads.__file__).parent
 LAYERS = {
     'functional': set(),
     'ops': set(),
-    'structures': {'backends', 'functional'},
+    'structures': {'backends', 'errors', 'functional'},
     'kernels': {'functional', 'ops'},
     'targets': {'backends', 'functional', 'structures'},
     'losses': {'backends', 'functional', 'registry', 'structures', 'targets'},
@@ -71,6 +71,13 @@ def test_pixels_and_cells_are_converted_in_one_module():
     scaling = re.compile(r'(px_per_cell|cells_per_px|input_size\[\d\] ?/|/ ?input_size)')
     found = {path.name for path in modules() if scaling.search(path.read_text())}
     assert found <= {'geometry.py'}
+
+
+def test_every_warning_is_of_the_class_that_the_terminal_shows():
+    nodes = [node for path in modules() for node in ast.walk(ast.parse(path.read_text()))]
+    calls = [ast.unparse(node) for node in nodes if isinstance(node, ast.Call)]
+    calls = [call for call in calls if call.startswith('warnings.warn(')]
+    assert len(calls) >= 5 and all('KpheadsWarning' in call for call in calls), calls
 
 
 def test_no_two_modules_have_one_name():

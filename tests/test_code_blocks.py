@@ -19,6 +19,7 @@ from mmdet_kpheads import compat
 from mmdet_kpheads.compat.config_bases import configs_root
 from mmdet_kpheads_cli import parsers
 from tests.compat.processes import ROOT, call
+from tests.training import fcos_arguments_warn
 
 PAGES = sorted([ROOT / 'README.md', *ROOT.glob('docs/*.md')])
 BLOCK = re.compile(r'^```(\w*)\n(.*?)^```', re.MULTILINE | re.DOTALL)
@@ -60,6 +61,7 @@ def names(blocks):
     return [f'{block.page}-{number}' for number, block in enumerate(blocks)]
 
 
+@fcos_arguments_warn
 @pytest.mark.parametrize('block', CONFIGS, ids=names(CONFIGS))
 def test_configs_build(block, tmp_path):
     compat.install()

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+import mmdet_kpheads
 from mmdet_kpheads_cli.subcommands import SUMMARIES
 from tests.compat.processes import ROOT
 
@@ -34,6 +35,16 @@ def test_named_commands_and_targets_exist(page):
     targets = set(re.findall(r'^([\w-]+):', (ROOT / 'Makefile').read_text(), re.MULTILINE))
     assert set(re.findall(r'(?:^ *|`)make ([a-z][\w-]*)', text, re.MULTILINE)) <= targets
     assert set(re.findall(r'(?:^ *|`)mmdet-kpheads ([a-z][\w-]*)', text, re.MULTILINE)) <= set(SUMMARIES)
+
+
+def test_the_newest_release_of_the_changelog_is_the_version_everywhere():
+    release, date = re.search(r'^## \[(\d\S*)\] - (\S+)$', (ROOT / 'CHANGELOG.md').read_text(), re.MULTILINE).groups()
+    assert release == mmdet_kpheads.__version__
+    citation = (ROOT / 'CITATION.cff').read_text()
+    assert f"\nversion: {release}\ndate-released: '{date}'\n" in citation
+    named = {page.name: set(re.findall(r'mmdet_kpheads[- ](\d+\.\d+\.\d+)', page.read_text())) for page in PAGES}
+    assert {name for name, versions in named.items() if versions} >= {'install.md', 'logging.md'}
+    assert all(versions <= {release} for versions in named.values()), named
 
 
 def test_the_check_sees_links_anchors_and_commands():

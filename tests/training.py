@@ -2,6 +2,7 @@
 
 from contextvars import ContextVar
 
+import pytest
 import torch
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
@@ -12,6 +13,9 @@ from tests.scenes import metas
 
 GROUPS = dict(type='GN', num_groups=2)  # unlike batch normalization the same for one image and for two
 
+
+# for tests with configs that swap AutoAssignHead in by its type
+fcos_arguments_warn = pytest.mark.filterwarnings('default:.*arguments of FCOSHead:mmdet_kpheads.errors.KpheadsWarning')
 
 BACKEND = ContextVar('backend', default='auto')  # of the heads that tests build; set by tests/heads/conftest.py
 

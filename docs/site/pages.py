@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import runpy
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[2]
+NAMED = re.compile(r'\[(\w+\.md)\](?=\(\1)')  # a link whose text is the name of a page
 OUTSIDE = re.compile(r'\[([^\]]+)\]\(\.\./([^)\s]+)\)')
 COPIES = {
     'CHANGELOG.md': 'changelog.md',
@@ -28,6 +30,13 @@ MODULES = {  # page: its title, what it says first, and the modules on it
 }
 
 
+def on_config(config: Any) -> Any:
+    """Show the version beside the name, on every page."""
+    version = runpy.run_path(str(ROOT / 'mmdet_kpheads/version.py'))['__version__']
+    config.site_name = f'{config.site_name} {version}'
+    return config
+
+
 def on_files(files: Files, config: Any) -> Files:
     """Add the generated pages."""
     for name, (title, first, modules) in MODULES.items():
@@ -41,7 +50,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Let links to files outside docs/ lead to the repository, or be plain text while it has no address."""
+    """Show titles in place of file names; links out of docs/ lead to the repository, or are plain text without one."""
 
     def outside(match: re.Match[str]) -> str:
         text, path = match.groups()
@@ -49,7 +58,11 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
             return f'[{text}]({COPIES[path]})'
         return f'[{text}]({config.repo_url}/blob/main/{path})' if config.repo_url else text
 
-    return OUTSIDE.sub(outside, markdown)
+    def title(match: re.Match[str]) -> str:
+        heading = (ROOT / 'docs' / match[1]).read_text().partition('\n')[0]
+        return f'[{heading.removeprefix("# ")}]'
+
+    return OUTSIDE.sub(outside, NAMED.sub(title, markdown))
 
 
 def _add(files: Files, config: Any, path: str, text: str) -> None:

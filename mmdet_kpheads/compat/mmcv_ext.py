@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from .. import ops
+from ..errors import KpheadsWarning
 from ..ops.roi_align import Bins, max_pool, max_pool_gradient
 from ..ops.sigmoid_focal import sigmoid_focal_loss
 from ..ops.soft_nms import METHODS
@@ -58,7 +59,7 @@ def provide() -> bool:
         pass
     except ImportError as error:  # compiled for another torch or Python
         message = f'the compiled ops of mmcv do not load and are replaced by plain torch: {error}'
-        warnings.warn(message, stacklevel=2)
+        warnings.warn(message, KpheadsWarning, stacklevel=2)
     sys.modules[NAME] = sys.modules['mmcv'].__dict__['_ext'] = fallback_ops()
     return True
 

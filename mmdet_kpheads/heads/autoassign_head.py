@@ -18,6 +18,7 @@ from torch.nn.functional import softplus
 from ..backends import as_one_graph, check_backend, outside_graphs
 from ..decoding.grid_points import GridMaps, decode_grid_points
 from ..decoding.options import GridDecoding, check_options, live_config, read_options
+from ..errors import KpheadsWarning
 from ..losses.autoassign_loss import AutoAssignLoss, GridPredictions, assignment_batch, positive_weights
 from ..losses.build import BOX_LOSS, build_loss, require_weight
 from ..registry import MODELS
@@ -133,6 +134,7 @@ class AutoAssignHead(AnchorFreeHead):
             warnings.warn(
                 f'{type(self).__name__} with norm_cfg={norm_cfg}: its towers are made for group normalization; users '
                 'report that batch normalization costs 3 AP',
+                KpheadsWarning,
                 stacklevel=2,
             )
         self.center_prior = CenterPrior(force_topk, topk, num_classes, self.strides)
@@ -157,7 +159,8 @@ class AutoAssignHead(AnchorFreeHead):
         for name in unused:
             kwargs.pop(name)
         if unused:
-            warnings.warn(f'{type(self).__name__} ignores {unused}, arguments of FCOSHead', stacklevel=3)
+            message = f'{type(self).__name__} ignores {unused}, arguments of FCOSHead'
+            warnings.warn(message, KpheadsWarning, stacklevel=3)
 
     def _init_layers(self) -> None:
         super()._init_layers()

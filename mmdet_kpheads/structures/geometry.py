@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..errors import KpheadsWarning
 from ..functional.boxes import mirror_boxes
 
 NO_EXTENT = (  # one text for every value: Python shows equal warnings once
@@ -230,7 +231,7 @@ def image_extents(metas: Iterable[Meta], device: torch.device) -> Tensor:
         height, width = image_size(meta)
         top, bottom, left, right = (float(side) for side in meta.get('border', (0, height, 0, width)))
         if bottom <= top or right <= left:
-            warnings.warn(NO_EXTENT, stacklevel=1)  # one place for all callers
+            warnings.warn(NO_EXTENT, KpheadsWarning, stacklevel=1)  # one place for all callers
             bottom, right = float(height), float(width)
         rows.append((left, top, right, bottom))
     return to_device(torch.tensor(rows), device)

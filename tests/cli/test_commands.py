@@ -428,6 +428,16 @@ def test_other_heads_train_and_test(head):
     assert 'coco/bbox_mAP_50' in figures(f'tested_{head}')
 
 
+@pytest.mark.filterwarnings('always::mmdet_kpheads.errors.KpheadsWarning')
+def test_a_warning_of_ours_reaches_the_terminal(capfd):
+    """Its place is in mmengine, which builds the head, and what mmengine's files warn of is for the log file."""
+    options = ['--cfg-options', *SHORT, 'model.bbox_head.center_sampling=True']
+    assert subcommands.main(['train', 'demo/autoassign_digits.py', '--work-dir', 'warned', *options]) == 0
+    assert (
+        capfd.readouterr().err == "KpheadsWarning: AutoAssignHead ignores ['center_sampling'], arguments of FCOSHead\n"
+    )
+
+
 def test_what_autoassign_learned_is_drawn():
     """Uses the checkpoint of the test above."""
     trained = Path('work_dirs/autoassign_digits/last_checkpoint').read_text()

@@ -14,6 +14,7 @@ from mmengine.logging import MMLogger, print_log
 from mmengine.runner import runner
 
 from mmdet_kpheads.cli import resuming
+from mmdet_kpheads.errors import KpheadsWarning
 from mmdet_kpheads.hooks import loading_report_hook
 from mmdet_kpheads_cli import quiet
 
@@ -104,6 +105,7 @@ def warn(category, filename, text='a warning'):
         (UserWarning, Path(quiet.__file__), True),
         (UserWarning, Path(loading_report_hook.__file__), True),
         (UserWarning, 'my_hook.py', True),
+        (KpheadsWarning, Path(mmdet.__file__).parent / 'x.py', True),
     ],
 )
 def test_warnings(category, filename, shown, tmp_path, capsys):

@@ -22,6 +22,7 @@ from mmdet_kpheads.cli import make_digits, train
 from mmdet_kpheads_cli import subcommands
 from tests.cli.user_mistakes import MISTAKES, Mistake, essence, table
 from tests.tables import require_table
+from tests.training import fcos_arguments_warn
 
 pytest.importorskip('sklearn')
 
@@ -117,6 +118,7 @@ def pattern(message: str) -> str:
     return '.*'.join(re.escape(part) for part in message.split('...'))
 
 
+@fcos_arguments_warn
 @pytest.mark.parametrize('mistake', MISTAKES, ids=lambda mistake: f'{mistake.command} {mistake.config[-60:]}')
 def test_a_mistake_is_one_line(mistake: Mistake, monkeypatch, capsys):
     if mistake.config:

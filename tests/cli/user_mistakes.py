@@ -76,7 +76,10 @@ TYPE_UNKNOWN = '...: type ... is not known; did you mean ...?'
 
 ARGUMENTS = (
     Mistake(
-        'trian centernet.py', 'there is no subcommand ...; did you mean ...?', 'a misspelled subcommand', 'as it says'
+        'trian centernet.py',
+        'there is no subcommand ...; did you mean ...?',
+        'a misspelled subcommand',
+        'follow the message',
     ),
     Mistake('train', 'the following arguments are required: ...; see ... --help', 'an argument is missing', SEE_HELP),
     Mistake(
@@ -87,7 +90,7 @@ ARGUMENTS = (
         'train centernet.py --launcher x',
         'argument ...: invalid choice: ... (choose from ...); see ... --help',
         'a value that the argument does not have',
-        'take one of those listed',
+        'use one of those listed',
     ),
     Mistake('demo --head yolo', 'argument ...: invalid choice: ... (choose from ...); see ... --help', '', ''),
     Mistake(
@@ -102,14 +105,14 @@ ARGUMENTS = (
     Mistake(
         'make-digits digits --num-train many',
         'argument ...: invalid ... value: ...; see ... --help',
-        'a text where a number must be',
+        'a text instead of a number',
         'write a number',
     ),
     Mistake(
         'init --data data --epochs 0',
         'argument ...: must be at least ..., but is ...; see ... --help',
         'a number that is too small',
-        'as it says',
+        'follow the message',
     ),
     Mistake(
         'predict centernet.py good.pth photo.jpg --batch-size 0',
@@ -155,7 +158,7 @@ ARGUMENTS = (
         'train centernet.py --amp fp16',
         '--amp fp16 needs a GPU: ...',
         'float16 on a CPU',
-        'leave it out, or take `--fast`',
+        'leave it out, or use `--fast`',
     ),
     own(
         'train own.py --auto-scale-lr',
@@ -176,7 +179,7 @@ ARGUMENTS = (
     Mistake(
         'report data',
         'data has no config: name it with --config, or is it not the --work-dir of a run?',
-        'the folder is not that of a training',
+        'the folder is not the work dir of a training',
         'name the --work-dir of the training',
     ),
     Mistake('report run --checkpoint no.pth', 'checkpoint not found: no.pth', '', ''),
@@ -203,9 +206,7 @@ CONFIGS = (
         'a path that does not exist from this folder',
         'check the path; names of our configs work from everywhere',
     ),
-    Mistake(
-        'train data', 'config ... is a folder; is it one of ...?', 'a folder in the place of a config', 'name a file'
-    ),
+    Mistake('train data', 'config ... is a folder; is it one of ...?', 'a folder instead of a config', 'name a file'),
     Mistake(
         'test good.pth centernet.py',
         'config ... must end in .py, .json, .yaml, .yml',
@@ -215,7 +216,7 @@ CONFIGS = (
     train(
         'a = (',
         'config own.py cannot be read: own.py, line 2: SyntaxError: ...',
-        'a mistake in Python',
+        'a Python syntax error',
         'correct that line',
     ),
     train(
@@ -264,7 +265,7 @@ CONFIGS = (
         "optim_wraper = dict(type='OptimWrapper')",
         'config has the key ..., which nothing reads; did you mean ...?',
         'a misspelled top-level key',
-        'as it says',
+        'follow the message',
     ),
     own(
         'check-dataset own.py',
@@ -284,7 +285,7 @@ CONFIGS = (
         'modle.bbox_head.num_classes=3',
         '--cfg-options: nothing reads the top-level key ...; did you mean ...?',
         'a misspelled key',
-        'as it says',
+        'follow the message',
     ),
     option(
         'max_epochs=3',
@@ -314,12 +315,12 @@ CONFIGS = (
     option(
         'train_dataloader.batch_size=0',
         EPOCHS,
-        'a batch size, a number of epochs or of workers that makes no sense',
+        'an invalid batch size, number of epochs or number of workers',
         'correct it',
     ),
     option('train_cfg.max_epochs=0', EPOCHS, '', ''),
     option('train_cfg.val_interval=0', EPOCHS, '', ''),
-    option('optim_wrapper.optimizer.type=Addam', TYPE_UNKNOWN, 'a misspelled type', 'as it says'),
+    option('optim_wrapper.optimizer.type=Addam', TYPE_UNKNOWN, 'a misspelled type', 'follow the message'),
     option(
         'optim_wrapper.optimizer.lr=-1',
         'the config does not work: ValueError: Invalid learning rate: ... (traceback: ...)',
@@ -344,7 +345,7 @@ MODELS = (
         "bbox_head=dict(type='NoHead')",
         TYPE_UNKNOWN,
         'a misspelled type, or one without its scope',
-        'as it says; our types begin with `mmdet_kpheads.`',
+        'follow the message; our types begin with `mmdet_kpheads.`',
     ),
     model(
         "bbox_head=dict(type='CornerNetHead')",
@@ -353,7 +354,12 @@ MODELS = (
         "`type='mmdet_kpheads.CornerNetHead'`",
     ),
     model("bbox_head=dict(type='mmdet.CornerNetHead')", TYPE_UNKNOWN, '', ''),
-    model('backbone=dict(depht=50)', '...: ... does not take ...; did you mean ...?', 'a misspelled key', 'as it says'),
+    model(
+        'backbone=dict(depht=50)',
+        '...: ... does not take ...; did you mean ...?',
+        'a misspelled key',
+        'follow the message',
+    ),
     model('bbox_head=dict(feat_levle=1)', '...: ... does not take ...; did you mean ...?', '', ''),
     model(
         'bbox_head=dict(anchor_generator=1)',
@@ -366,7 +372,7 @@ MODELS = (
         "_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'\nmodel = dict(bbox_head=dict(type='mmdet_kpheads.AutoAssignHead'))",
         'the config does not work: model.bbox_head: mmdet_kpheads.AutoAssignHead does not take ...; if a base config sets it, write bbox_head=dict(_delete_=True, ...) (--traceback shows where)',
         'only the `type` of another head is changed (RetinaNet)',
-        '`_delete_=True`: see [autoassign.md](autoassign.md)',
+        '`_delete_=True`: see [swap_a_head.md](swap_a_head.md#autoassign-in-retinanet)',
     ),
     model(
         'bbox_head=dict(in_channels=16)',
@@ -421,14 +427,14 @@ MODELS = (
     model(
         "bbox_head=dict(loss_center_heatmap=dict(type='mmdet.GaussianFocalLoss'))",
         'TypeError: ...: cannot use ...: it takes probabilities, but the head returns logits: ...',
-        'a loss of mmdet that wants probabilities',
+        'a loss of mmdet that needs probabilities',
         'leave out its scope, or write `mmdet_kpheads.GaussianFocalLoss`',
     ),
     model(
         "bbox_head=dict(loss_wh=dict(type='GIoULoss'))",
         'TypeError: ...: cannot use ...: it must return one value per ...: use ...',
         'a loss of another kind',
-        'as it says',
+        'follow the message',
     ),
     model(
         'bbox_head=dict(loss_wh=dict(loss_weight=1.0))',
@@ -452,13 +458,13 @@ MODELS = (
         'test_cfg=dict(topkk=1)',
         'ValueError: test_cfg of ...: unknown ...; it reads ...',
         'a misspelled key of `test_cfg`',
-        'take one of those listed',
+        'use one of those listed',
     ),
     model(
         'test_cfg=dict(local_maximum_kernel=2)',
         'ValueError: test_cfg of ...: ... must be ..., but is ...',
         'a value that decoding cannot use',
-        'as it says',
+        'follow the message',
     ),
     model("test_cfg=dict(score_thr='high')", 'ValueError: test_cfg of ...: ... must be ..., but is ...', '', ''),
     model(
@@ -499,7 +505,7 @@ DATA = (
         "data_prefix=dict(image='no')",
         '... of a dataset has the key ..., which nothing reads; did you mean ...?',
         'a misspelled key',
-        'as it says',
+        'follow the message',
     ),
     data(
         "metainfo=dict(CLASSES=('zero',))",
@@ -542,13 +548,13 @@ DATA = (
         "pipeline=[dict(type='LoadImageFromFile'), dict(type='PackDetInputs')]",
         'the config does not work: the pipeline needs LoadAnnotations with with_bbox=True (...) (traceback: ...)',
         'the training pipeline loads no boxes',
-        'as it says',
+        'follow the message',
     ),
     data(
         f'pipeline=[{LOAD}]',
         'the config does not work: the pipeline must end in PackDetInputs (...) (traceback: ...)',
         'the pipeline ends too early',
-        'as it says',
+        'follow the message',
     ),
     own(
         'check-dataset own.py',
@@ -567,8 +573,8 @@ DATA = (
     Mistake(
         'init --data data/digits --out centernet.py',
         '... exists: delete it, or name another file with --out',
-        'the config is there already',
-        'as it says',
+        'the config exists already',
+        'follow the message',
     ),
     Mistake(
         'init --data data/digits --image-size 1 2 3',
@@ -586,7 +592,7 @@ DATA = (
         'show-assignment autoassign.py autoassign.pth --image 99',
         '--image must be from ... to ..., but is ...',
         'the training set is smaller',
-        'as it says',
+        'follow the message',
     ),
     Mistake(
         'show-assignment centernet.py good.pth',
@@ -603,7 +609,7 @@ CHECKPOINTS = (
     Mistake(
         'test centernet.py data',
         'checkpoint ... is a folder',
-        'a folder in the place of a checkpoint',
+        'a folder instead of a checkpoint',
         'name a `.pth` file in it',
     ),
     Mistake(
@@ -671,7 +677,7 @@ CHECKPOINTS = (
     Mistake(
         'test centernet.py page.pth',
         'checkpoint ... cannot be read: it is not a checkpoint; it is a web page or XML: was the download refused?',
-        'a page that a server sent in its place',
+        'a web page that a server sent instead of the file',
         'open the address in a browser',
     ),
     Mistake('test centernet.py zip.pth', 'checkpoint ... cannot be read: it is not a checkpoint; it is ...', '', ''),
@@ -680,7 +686,7 @@ CHECKPOINTS = (
         'test centernet.py script.pth',
         'checkpoint ... cannot be read: it is a TorchScript archive; take the checkpoint that it was made from',
         'a file of `torch.jit.save`',
-        'as it says',
+        'follow the message',
     ),
     Mistake(
         'test centernet.py raw.pth',
@@ -769,13 +775,13 @@ CHECKPOINTS = (
         'convert centernet.py good.pth data',
         'the output ... is a folder: name a file',
         'a folder as the output',
-        'as it says',
+        'follow the message',
     ),
     Mistake(
         'convert centernet.py good.pth good.pth',
         'the output ... would replace the checkpoint: name another file',
         'input and output are one file',
-        'as it says',
+        'follow the message',
     ),
 )
 INPUTS = (
@@ -815,13 +821,13 @@ INPUTS = (
         'predict centernet.py good.pth photo.jpg --out .',
         '--out ... would replace the input ...: take another folder',
         'the picture would replace the image',
-        'as it says',
+        'follow the message',
     ),
     Mistake(
         'predict centernet.py good.pth photo.jpg --classes dog',
         '--classes: the model has no ...; its classes are ...',
         'a misspelled class',
-        'take one of those listed',
+        'use one of those listed',
     ),
     Mistake(
         'predict centernet.py good.pth photo.jpg --device gpu',
@@ -840,13 +846,13 @@ INPUTS = (
         'predict centernet.py good.pth photo.jpg --cfg-options model.bbox_head.num_classes=3',
         'checkpoint ... has ... classes ..., but ... of ... has num_classes ...: take the config that it was trained with',
         'the config has other classes',
-        'as it says',
+        'follow the message',
     ),
     Mistake(
         'test centernet.py good.pth --out found.txt',
         '--out must end in ..., but is ...',
         'a format that the command does not write',
-        'as it says',
+        'follow the message',
     ),
     Mistake('export centernet.py good.pth --out model.pb', '--out must end in ..., but is ...', '', ''),
     Mistake(
@@ -865,7 +871,7 @@ INPUTS = (
         'export centernet.py good.pth --out model.onnx --size 64 64',
         '... is not installed: pip install "mmdet-kpheads[export]"',
         'a package for the export is missing',
-        'as it says',
+        'follow the message',
         without='onnx',
     ),
     Mistake(

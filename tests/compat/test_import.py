@@ -130,7 +130,7 @@ def test_the_warning_is_shown_by_default(tmp_path):
     seen = call('-c', 'import mmdet_kpheads', path=broken_stack(tmp_path), warnings='default')
     assert seen.returncode == 0
     assert seen.stderr.count('- mmdet is missing') == 1
-    assert seen.stderr.startswith('<string>:1: UserWarning: mmdet_kpheads cannot be used:')
+    assert seen.stderr.startswith('<string>:1: KpheadsWarning: mmdet_kpheads cannot be used:')
 
 
 @pytest.mark.parametrize('error', ['ImportError("libGL.so.1: cannot open")', 'RuntimeError("built for another torch")'])

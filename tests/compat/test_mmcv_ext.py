@@ -12,6 +12,7 @@ from mmdet.models.losses.focal_loss import py_sigmoid_focal_loss
 
 from benchmarks.ops_equality import ops_from
 from mmdet_kpheads.compat import mmcv_ext
+from mmdet_kpheads.errors import KpheadsWarning
 
 COMPILED = not isinstance(sys.modules['mmcv._ext'], mmcv_ext.FallbackOps)  # mmcv.ops has imported it
 
@@ -54,7 +55,7 @@ def test_compiled_ops_that_do_not_load_are_replaced_with_a_warning(monkeypatch):
         raise ImportError('_ext.so: undefined symbol: _ZN2at4_ops')
 
     monkeypatch.setattr(mmcv_ext.importlib, 'import_module', broken)
-    with pytest.warns(UserWarning, match='do not load.*undefined symbol'):
+    with pytest.warns(KpheadsWarning, match='do not load.*undefined symbol'):
         assert mmcv_ext.provide() is True
     assert isinstance(sys.modules['mmcv._ext'], mmcv_ext.FallbackOps)
 

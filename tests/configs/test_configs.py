@@ -16,7 +16,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmdet_kpheads.compat.config_bases import configs_root
 from tests.scenes import instances, metas
-from tests.training import summed
+from tests.training import fcos_arguments_warn, summed
+
+pytestmark = fcos_arguments_warn
 
 INPUT_PX = 128
 

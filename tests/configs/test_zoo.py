@@ -12,6 +12,7 @@ from mmengine.registry import init_default_scope
 
 from mmdet_kpheads.compat.config_bases import configs_root
 from tests.tables import require_table
+from tests.training import fcos_arguments_warn
 
 ROOT = configs_root().parent
 HEADS = ('centernet', 'cornernet', 'autoassign')
@@ -58,6 +59,7 @@ def test_every_recipe_is_listed_once():
     assert all(Path(model['Config']).stem == model['Name'] for model in RECIPES)
 
 
+@fcos_arguments_warn
 @pytest.mark.parametrize('model', named(RECIPES))
 def test_numbers_are_those_of_the_recipe(model):
     cfg = config_of(model)

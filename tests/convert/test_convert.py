@@ -5,7 +5,7 @@ import torch
 from mmdet.registry import MODELS
 
 from mmdet_kpheads.convert import convert
-from mmdet_kpheads.errors import InputError
+from mmdet_kpheads.errors import InputError, KpheadsWarning
 from mmdet_kpheads.fitting import load_whole
 from tests.reference import authors
 
@@ -216,7 +216,7 @@ def test_mmdet_checkpoints_keep_their_names(name):
 def test_biases_in_front_of_a_norm_are_kept_if_the_model_has_them():
     """AutoAssign's towers have biases in front of their norms."""
     _, (backbone, neck, head) = MODELS_OF['Megvii-BaseDetection/AutoAssign (cvpods)']
-    with pytest.warns(UserWarning, match='group normalization'):
+    with pytest.warns(KpheadsWarning, match='group normalization'):
         model = detector(backbone, neck, head | dict(norm_cfg=dict(type='BN')))
     converted = convert({'state_dict': model.state_dict()})
     assert not converted.folded

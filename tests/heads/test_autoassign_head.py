@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mmdet_kpheads.errors import KpheadsWarning
 from mmdet_kpheads.heads import AutoAssignHead
 from tests.heads.test_centernet_head import HOSTILE
 from tests.profiling import device_reads, operators
@@ -266,14 +267,14 @@ def test_other_activations_keep_the_box_branch_alive(activation):
 
 def test_arguments_of_fcos_are_named_in_one_warning():
     unused = dict(center_sampling=True, loss_centerness=dict(type='CrossEntropyLoss'), norm_on_bbox=True)
-    with pytest.warns(UserWarning, match='ignores .*center_sampling.*norm_on_bbox') as caught:
+    with pytest.warns(KpheadsWarning, match='ignores .*center_sampling.*norm_on_bbox') as caught:
         build(**unused)
     (text,) = [str(warning.message) for warning in caught if 'arguments of FCOSHead' in str(warning.message)]
     assert all(name in text for name in unused)
 
 
 def test_a_head_without_group_norm_is_warned_of():
-    with pytest.warns(UserWarning, match="norm_cfg={'type': 'BN'}.*group normalization"):
+    with pytest.warns(KpheadsWarning, match="norm_cfg={'type': 'BN'}.*group normalization"):
         build(norm_cfg=dict(type='BN'))
     with warnings.catch_warnings():
         warnings.simplefilter('error')

@@ -1,6 +1,6 @@
 """What mmdet's own unit tests of the three heads assert, for mmdet's heads and for ours in their place.
 
-Where ours differ, docs/drop_in.md says so, and the check is written for both.
+Where ours differ, docs/differences.md says so, and the check is written for both.
 """
 
 import pytest

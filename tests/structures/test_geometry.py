@@ -5,6 +5,7 @@ import warnings
 import pytest
 import torch
 
+from mmdet_kpheads.errors import KpheadsWarning
 from mmdet_kpheads.structures import GridPyramid, MapGeometry
 from mmdet_kpheads.structures.geometry import full_extents, grid_points_between, image_extents, scale_factors
 
@@ -124,7 +125,7 @@ def test_the_extent_of_a_batch_comes_from_border_or_shape_and_only_a_shape_is_pa
 @pytest.mark.parametrize('border', [(0, 64, 5, 5), (5, 5, 0, 64), (8, 4, 0, 64), (0, 64, 8, 4)])
 def test_a_border_without_width_or_height_has_no_area(border):
     meta = dict(batch_input_shape=(64, 64), img_shape=(60, 50), border=border)
-    with pytest.warns(UserWarning, match='border must be'):
+    with pytest.warns(KpheadsWarning, match='border must be'):
         assert image_extents([meta], torch.device('cpu')).tolist() == [[border[2], border[0], 50, 60]]
 
 
