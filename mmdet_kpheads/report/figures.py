@@ -105,7 +105,7 @@ def draw_lines(lines: Mapping[str, Line], x: str, y: str, mark: float | None = N
         positive = [value for value in every if value > 0]
         if positive and max(positive) > DYNAMIC_RANGE * float(np.median(positive)) and y == 'loss':
             made.axes.set_yscale('log')
-            made.axes.yaxis.set_major_formatter(matplotlib.ticker.LogFormatter())
+            made.axes.yaxis.set_major_formatter('{x:g}')
             made.axes.yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
         if mark is not None:
             made.axes.axvline(mark, color=GRAY, lw=1, ls=':', label='this report')

@@ -49,6 +49,7 @@ def test_centernet_losses_without_and_with_an_object(kind):
     assert min(one.values()) > 0
 
 
+@pytest.mark.filterwarnings('default:border must be:mmdet_kpheads.errors.KpheadsWarning')
 @pytest.mark.parametrize('kind', [mmdet_heads.CenterNetHead, CenterNetHead])
 def test_centernet_targets_decode_to_the_boxes(kind):
     cfg = ConfigDict(topk=100, local_maximum_kernel=3, max_per_img=100)
@@ -85,6 +86,7 @@ def test_cornernet_losses_without_with_one_and_with_two_objects(kind):
     assert min(two['det_loss'], two['pull_loss'], two['off_loss']) > 0 and two['push_loss'] >= 0
 
 
+@pytest.mark.filterwarnings('default:border must be:mmdet_kpheads.errors.KpheadsWarning')
 @pytest.mark.parametrize('kind', [mmdet_heads.CornerHead, CornerNetHead])
 def test_cornernet_targets_decode_to_the_boxes(kind):
     """The tags of the corners of the first match are 1, all others 0, so that some corners are not paired."""
@@ -110,6 +112,7 @@ def test_cornernet_targets_decode_to_the_boxes(kind):
     )
 
 
+@pytest.mark.filterwarnings('default:.*group normalization:mmdet_kpheads.errors.KpheadsWarning')
 @pytest.mark.parametrize('kind', [mmdet_heads.AutoAssignHead, AutoAssignHead])
 def test_autoassign_losses_without_and_with_an_object(kind):
     head = kind(
