@@ -16,7 +16,9 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import DefaultScope
 from torch.utils.data import DataLoader, Dataset
 
+from mmdet_kpheads.compat import image_packing
 from mmdet_kpheads.compat.config_bases import configs_root
+from mmdet_kpheads_cli.allocator import keep_freed_memory
 
 from .contract import synchronize, timed
 from .scenes import total
@@ -127,7 +129,9 @@ def waiting_row(name: str, images: list[dict[str, Any]], device: torch.device) -
 
 
 def rows(device: torch.device) -> Iterator[dict[str, Any]]:
-    """Every kind of pipeline; the machine's processor does this work whatever the device."""
+    """Every kind of pipeline, as our commands run it; the machine's processor does this work whatever the device."""
+    image_packing.install()
+    keep_freed_memory()
     cv2.setNumThreads(0)  # as in a worker
     with tempfile.TemporaryDirectory() as folder, DefaultScope.overwrite_default_scope('mmdet'):
         images = items(Path(folder))

@@ -14,6 +14,7 @@ from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 
+from .allocator import keep_freed_memory
 from .parsers import LAUNCHER_VARIABLES, PROG, SUMMARIES, parse
 from .quiet import Terminal, quiet, quiet_run
 
@@ -69,6 +70,7 @@ def run(command: str, argv: list[str], show_traceback: bool = False, terminal: T
     """
     if 'OMP_WAIT_POLICY' not in os.environ:
         os.environ.setdefault('GOMP_SPINCOUNT', SPIN_COUNT)  # libgomp reads it when torch loads it
+    keep_freed_memory()
     from mmdet_kpheads import compat
     from mmdet_kpheads.errors import InputError, RunStoppedError
 

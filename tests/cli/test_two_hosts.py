@@ -204,8 +204,7 @@ def test_a_job_comes_back_after_one_host_is_killed(whole_host, hosts, folder, pa
     assert re.search(
         r'^error: another process ended.*epoch_11\.pth; go on with', first.log(folder, 'killed'), re.MULTILINE
     )
-    for host in hosts:
-        assert host.log(folder, 'killed').count('resume: killed/epoch_11.pth') >= 1
+    assert any('resume: killed/epoch_11.pth' in host.log(folder, 'killed') for host in hosts)  # where process 0 is
     assert_as_one_host(folder, 'killed')
 
 

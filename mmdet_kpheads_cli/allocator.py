@@ -1,0 +1,26 @@
+"""Lets the C library keep the memory that a training step frees.
+
+By default glibc returns it to the system, which clears every page again in the next step. With it kept, a training step
+takes 3 to 12 % less of a core's time and a transform that makes large images a quarter (docs/speed.md). The largest
+memory of the process is the same within 5 %.
+"""
+
+import ctypes
+import os
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+KEPT_BYTES = 1 << 30
+MAPPED_BYTES = 1 << 25  # larger blocks come from the system one by one; the largest value that glibc takes
+SETTINGS = ('MALLOC_TRIM_THRESHOLD_', 'MALLOC_MMAP_THRESHOLD_', 'GLIBC_TUNABLES')  # of a user, which stand
+
+
+def keep_freed_memory(kept_bytes: int = KEPT_BYTES) -> bool:
+    """Keep up to so many freed bytes in this process and in those that it forks.
+
+    Returns:
+        Whether it is done: not under another C library than glibc, nor if the environment has a setting of glibc's.
+    """
+    mallopt = getattr(ctypes.CDLL(None), 'mallopt', None) if os.name == 'posix' else None
+    if mallopt is None or any(name in os.environ for name in SETTINGS):
+        return False
+    return bool(mallopt(M_TRIM_THRESHOLD, kept_bytes) and mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES))
