@@ -34,12 +34,22 @@ WHITE = (255, 255, 255)
 MIN_WIDTH_PX = 384  # smaller images are enlarged
 
 
-def draw_prior(prior: CenterPrior, classes: tuple[str, ...]) -> np.ndarray:
-    """The learned Gaussian of each class around the center of a box, four strides to each side."""
+def draw_prior(
+    prior: CenterPrior, classes: tuple[str, ...], shown: Sequence[int] | None = None, columns: int = COLUMNS
+) -> np.ndarray:
+    """The learned Gaussian of each class around the center of a box, four strides to each side.
+
+    Args:
+        prior: Of all classes.
+        classes: Names.
+        shown: Indices of the classes to draw; None for all.
+        columns: Of the sheet.
+    """
     step = torch.linspace(-PRIOR_REACH, PRIOR_REACH, PRIOR_PX)
     offset = torch.stack(torch.meshgrid(step, step, indexing='xy'))  # (2, P, P) as x, y
     plots = []
-    for name, mean, sigma in zip(classes, prior.mean.detach(), prior.sigma.detach(), strict=True):
+    for index in range(len(classes)) if shown is None else shown:
+        name, mean, sigma = classes[index], prior.mean[index].detach(), prior.sigma[index].detach()
         log_prior = log_center_prior(offset, mean[:, None, None], precision_of(sigma)[:, None, None])
         plot = colors(log_prior.exp().numpy())
         center = (PRIOR_PX // 2, PRIOR_PX // 2)
@@ -49,7 +59,7 @@ def draw_prior(prior: CenterPrior, classes: tuple[str, ...]) -> np.ndarray:
         for text, y in zip(lines, (16, PRIOR_PX - 22, PRIOR_PX - 6), strict=True):
             cv2.putText(plot, text, (5, y), FONT, FONT_SCALE, WHITE, 1, cv2.LINE_AA)
         plots.append(plot)
-    return montage(plots, min(COLUMNS, len(plots)))
+    return montage(plots, min(columns, len(plots)))
 
 
 def weight_pictures(

@@ -25,6 +25,7 @@ PEAK_COLOR, TRUTH_COLOR = (255, 255, 255), bgr('#56B4E9')
 OUTLINE = (0, 0, 0)
 RADIUS_PX = 7
 MAX_CAPTIONS = 15  # of the best peaks
+MAX_PRIORS, PRIOR_COLUMNS = 9, 3  # classes in the picture of the center prior: legible on a phone
 SAME_CORNER_PX = 0.5  # between a box of the decoder and a corner it was made of
 
 
@@ -234,9 +235,17 @@ def view_of(head: Any) -> Callable[..., list[Picture]] | None:
     return next((view for kind, view in VIEWS.items() if isinstance(head, kind)), None)
 
 
-def center_prior_view(head: Any, classes: tuple[str, ...]) -> Picture | None:
-    """The learned center prior of AutoAssign; None for other heads."""
+def center_prior_view(head: Any, classes: tuple[str, ...], num_objects: ndarray) -> Picture | None:
+    """The learned center prior of AutoAssign; None for other heads.
+
+    Args:
+        head: The head.
+        classes: Names.
+        num_objects: (C,) of each class; of many classes those with most objects are drawn.
+    """
     if not isinstance(head, AutoAssignHead):
         return None
-    caption = 'Learned center prior of each class, four strides to each side of the box center (cross).'
-    return Picture(caption, jpeg(draw_prior(deepcopy(head.center_prior).cpu(), classes)))
+    shown = np.sort(np.argsort(-num_objects, kind='stable')[:MAX_PRIORS]).tolist()
+    which = 'each class' if len(shown) == len(classes) else f'the {len(shown)} classes with most objects'
+    caption = f'Learned center prior of {which}, four strides to each side of the box center (cross).'
+    return Picture(caption, jpeg(draw_prior(deepcopy(head.center_prior).cpu(), classes, shown, PRIOR_COLUMNS)))

@@ -13,6 +13,7 @@ from jinja2 import Environment, StrictUndefined
 
 from ..version import __version__
 
+LARGE_PX = 600
 TEMPLATE = Path(__file__).with_name('page.html')
 
 
@@ -23,6 +24,11 @@ class Image(NamedTuple):
     width: int
     height: int
     alt: str
+
+    @property
+    def is_large(self) -> bool:
+        """Whether details are lost in a column of the page or on a phone, so that it scrolls instead."""
+        return self.width > LARGE_PX
 
 
 class Figure(NamedTuple):

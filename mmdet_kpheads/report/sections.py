@@ -284,7 +284,7 @@ def head_part(judged: Judged, model: Any, limit: int) -> Part:
     order = order[judged.errors.objects[order] > 0]
     chosen = dict.fromkeys(order[[0, len(order) // 2, -1]].tolist() if len(order) else ())
     groups = []
-    if prior := center_prior_view(head, classes):
+    if prior := center_prior_view(head, classes, judged.evaluated.num_objects):
         groups.append(Group('Center prior', '', captioned([prior], 'center prior')))
     for image in list(chosen)[: min(limit, MAX_VIEWS)]:
         seen = see(model, judged.evaluated.dataset, judged.evaluated.positions[image])

@@ -83,7 +83,18 @@ def test_views_of_each_head(name, number, threshold):
     assert len(pictures) == number and len({picture.caption for picture in pictures}) == number
     for picture in pictures:
         assert decoded(picture.data).shape == (384, 384, 3)
-    assert (head_views.center_prior_view(head, CLASSES) is not None) == (name == 'autoassign')
+    prior = head_views.center_prior_view(head, CLASSES, np.ones(3, int))
+    assert (prior is not None) == (name == 'autoassign')
+
+
+def test_of_many_classes_the_prior_of_those_with_most_objects_is_drawn(monkeypatch):
+    head, few = scene('autoassign')[0], head_views.center_prior_view
+    torch.nn.init.constant_(head.center_prior.sigma.data[1], 9.0)  # a wide Gaussian
+    monkeypatch.setattr(head_views, 'MAX_PRIORS', 1)
+    picture = few(head, CLASSES, np.array([3, 0, 5]))
+    assert 'the 1 classes with most objects' in picture.caption
+    assert np.abs(decoded(picture.data) - decoded(few(head, CLASSES, np.array([3, 5, 0])).data)).max() > 100
+    assert decoded(picture.data).shape[0] == decoded(picture.data).shape[1]
 
 
 @pytest.mark.parametrize('name', HEADS)

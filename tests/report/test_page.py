@@ -73,6 +73,19 @@ def test_browser_shows_hostile_names_and_runs_none(tmp_path, width):
     assert not [request for request in seen['requests'] if not request.startswith('data:')]
 
 
+def test_a_large_matrix_scrolls_by_itself(tmp_path):
+    names = [f'class number {index}' for index in range(21)]
+    svg = figures.draw_confusion(np.eye(21, dtype=int), names)
+    images = [svg_image(svg, 'large'), svg_image(figures.draw_confusion(np.eye(4, dtype=int), names[:4]), 'small')]
+    part = Part('confusion', 'Confusion', figures=[Figure('Matrix', 'Reading.', image) for image in images])
+    path = tmp_path / 'page.html'
+    path.write_text(render('Title', '', [part], ''), encoding='utf-8')
+    classes = [attributes.get('class') for tag, attributes in checked_page(path).tags if tag == 'figure']
+    assert classes == ['plot large', 'plot']
+    seen = seen_by_browser(path, tmp_path, 390)
+    assert seen['scroll'] <= seen['width'], 'the page scrolls sideways'
+
+
 def test_the_parser_sees_tags_that_do_not_balance():
     for broken in ('<p><b></p></b>', '<p>', '</p>', '<a id=1 id=2></a>'):
         with pytest.raises(AssertionError):
