@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
+from mmdet_kpheads import compat
 from mmdet_kpheads.compat.config_bases import configs_root
 
 CLASSES = ('cell', 'plate')
@@ -52,6 +53,7 @@ def evaluate(cfg, difficult=()):
 
 @pytest.fixture(params=['untrained/centernet_r18_8xb16-140e_voc0712.py', 'centernet_r18_custom-voc.py'])
 def evaluators(request):
+    compat.install()  # finds the bases of the template
     init_default_scope('mmdet')
     return Config.fromfile(configs_root() / 'centernet' / request.param).val_evaluator
 
