@@ -196,6 +196,9 @@ def test_predict_by_feat_takes_mmdets_names_and_a_config_in_place_of_test_cfg():
     names = dict(zip(('cls_scores', 'bbox_preds', 'score_factors'), maps, strict=True))
     (found,) = head.predict_by_feat(**names, batch_img_metas=metas(1, 128), cfg=ConfigDict(max_per_img=3, score_thr=0))
     assert len(found) == 3
+    assert [
+        len(found) for found in head.predict_by_feat(**names, batch_img_metas=metas(1, 128), cfg=dict(score_thr=1))
+    ] == [0]
     (proposals,) = head.predict_by_feat(**names, batch_img_metas=metas(1, 128), cfg=dict(nms=None, max_per_img=-1))
     assert len(proposals) > 200  # no score_thr and no nms_pre: no limit, as in mmdet
     with pytest.raises(ValueError, match=r"test_cfg of AutoAssignHead: unknown \['nms_post'\]"):
@@ -227,7 +230,8 @@ def test_autoassign_get_targets_equals_mmdets():
     options = dict(num_classes=3, in_channels=4, feat_channels=32, stacked_convs=1, strides=(8, 16))
     ours, theirs = AutoAssignHead(**options), mmdet_heads.AutoAssignHead(**options)
     points = theirs.prior_generator.grid_priors([(8, 8), (4, 4)], device='cpu')
-    images = [well_formed(5, 3, 64), well_formed(1, 3, 64, 1)]
+    on_points = instances([[8, 8, 40, 40]], [0])  # its sides go through grid points, which are not inside
+    images = [well_formed(5, 3, 64), well_formed(1, 3, 64, 1), on_points]
     for found, expected in zip(ours.get_targets(points, images), theirs.get_targets(points, images), strict=True):
         for a, b in zip(found, expected, strict=True):
             torch.testing.assert_close(a, b)
@@ -245,6 +249,8 @@ def test_dense_targets_of_images_that_are_not_square_equal_mmdets():
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value.view_as(found[name]), rtol=1e-5, atol=1e-6, msg=name)
     assert found.keys() == expected.keys()
+    for boxes_of_image in (0, 1):
+        assert ours.get_targets([boxes[0][:boxes_of_image]], [labels[0][:boxes_of_image]], *arguments[2:])[1] == 1
     with pytest.raises(ValueError, match='label 3 >= num_classes 3 in CenterNetHead'):
         ours.get_targets(boxes, [torch.tensor([0, 3])], *arguments[2:])
 
@@ -286,6 +292,34 @@ def test_pairing_reports_what_a_training_step_logs():
     assert found.keys() == {*PairingReport._fields} and not any(value.requires_grad for value in found.values())
     assert {name: logged[name].item() for name in found} == {name: value.item() for name, value in found.items()}
     assert logged['num_dropped_boxes'] == 1
+
+
+@pytest.mark.parametrize('name', ['cornernet', 'autoassign'])
+def test_boxes_are_in_pixels_of_the_original_on_request_alone_and_nms_can_be_left_out(name):
+    """As mmdet's: of an image that was resized to half its width and a quarter of its height."""
+    head = small_head(name)
+    head.test_cfg.update(nms=dict(iou_threshold=0.1), score_thr=0.0, max_per_img=-1)
+    maps = head(features_of(name, 1, seed=0))
+    meta = [metas(1, 64)[0] | dict(scale_factor=(0.5, 0.25))]
+    (found,), (scaled,) = head.predict_by_feat(*maps, meta), head.predict_by_feat(*maps, meta, rescale=True)
+    torch.testing.assert_close(scaled.bboxes, found.bboxes * torch.tensor([2.0, 4.0, 2.0, 4.0]))
+    assert found.bboxes.max() <= 64
+    assert len(head.predict_by_feat(*maps, meta, with_nms=False)[0]) > len(found) > 0
+    if name == 'cornernet':
+        (found,), (scaled,) = (head.predict_joined(maps, maps, meta, *rescale) for rescale in ((), (True,)))
+        torch.testing.assert_close(scaled.bboxes, found.bboxes * torch.tensor([2.0, 4.0, 2.0, 4.0]))
+
+
+def test_the_last_convolutions_of_corners_keep_their_own_initialization():
+    """Those of nn.Conv2d are below 1 / sqrt(inputs), here 1 / 4; the config draws the others far larger."""
+    head = CornerNetHead(
+        3, 4, 1, feat_channels=16, pool_channels=4, init_cfg=dict(type='Normal', layer='Conv2d', std=9)
+    )
+    head.init_weights()
+    for corner in ('tl', 'br'):
+        for output in ('heat', 'off', 'emb'):
+            first, last = head.get_submodule(f'{corner}_{output}.0')
+            assert first.conv.weight.abs().max() > 5 and last.conv.weight.abs().max() <= 1 / 4
 
 
 class Picky(nn.Module):
