@@ -104,6 +104,23 @@ def test_an_object_without_a_point_enters_no_loss_and_is_counted():
     assert only['loss_center'] == 0
 
 
+def test_what_the_log_gets():
+    """Of three objects one holds no grid point; magnitudes of mean and sigma."""
+    head = build()
+    torch.nn.init.constant_(head.center_prior.mean, -0.5)
+    torch.nn.init.constant_(head.center_prior.sigma, -2.0)
+    image = instances([[10, 10, 100, 100], [20, 20, 90, 90], [49, 49, 53, 53]], [0, 1, 1])
+    log = {name: value for name, value in losses_of(head, image).items() if not name.startswith('loss')}
+    assert all(value.dtype == torch.float32 and not value.requires_grad for value in log.values())
+    assert {name: value.item() for name, value in log.items()} == {
+        'num_pointless_boxes': 1,
+        'num_dropped_boxes': 0,
+        'num_bad_labels': 0,
+        'prior_mean': 0.5,
+        'prior_sigma': 2,
+    }
+
+
 def test_force_topk_gives_every_small_object_a_gradient():
     """1000 boxes of 1 to 16 px at random positions, in images of ten."""
     head = build(force_topk=True)
@@ -190,6 +207,7 @@ def test_ignore_boxes():
     expected = losses_of(head, image, maps=flat(maps), ignored=ignored)
     assert losses_of(head, image, maps=disturbed, ignored=ignored) == expected
     assert losses_of(build(), image, maps=disturbed, ignored=ignored) != losses_of(build(), image, maps=maps)
+    assert losses_of(build(), image, maps=maps, ignored=ignored) == losses_of(build(), image, maps=maps)
 
 
 def test_gradients_of_half_precision_maps_are_summed_in_float32():
