@@ -205,11 +205,25 @@ def test_predict_by_feat_takes_mmdets_names_and_a_config_in_place_of_test_cfg():
         head.predict_by_feat(**names, batch_img_metas=metas(1, 128), cfg=dict(nms_post=3))
 
 
+@pytest.mark.parametrize('kind', [CenterNetHead, CornerNetHead, AutoAssignHead])
+def test_configs_of_mmengine_are_kept(kind):
+    options = dict(num_classes=3, in_channels=4) | (dict(feat_channels=4) if kind is CenterNetHead else {})
+    init = dict(type='Normal', layer='Conv2d', std=0.5)
+    head = kind(**options, train_cfg=dict(debug=True), init_cfg=init)
+    assert head.train_cfg == dict(debug=True) and head.init_cfg == init
+
+
+def test_a_size_per_class_has_two_channels_per_class():
+    assert CenterNetHead(4, 4, 3, class_specific_wh=True)((torch.zeros(1, 4, 2, 2),))[1][0].shape == (1, 6, 2, 2)
+
+
 def test_one_level_of_forward_by_itself():
     features = [torch.randn(1, 4, 8, 8), torch.randn(1, 4, 8, 8)]
     head = CenterNetHead(4, 4, 3, num_feat_levels=2)
     for found, levels in zip(head.forward_single(features[0]), head(features), strict=True):
         assert torch.equal(found, levels[0])
+    for first, second in head([features[0]] * 2):
+        assert not torch.equal(first, second), 'each level has its own weights'
     corner = CornerNetHead(3, 4, 2, feat_channels=8, pool_channels=8)
     maps = corner.forward_single(features[1], 1)
     assert len(maps) == 6 and all(torch.equal(a, b[1]) for a, b in zip(maps, corner(features), strict=True))
