@@ -107,6 +107,7 @@ def test_an_object_without_a_point_enters_no_loss_and_is_counted():
 def test_what_the_log_gets():
     """Of three objects one holds no grid point; magnitudes of mean and sigma."""
     head = build()
+    assert head.center_prior.strides == STRIDES and build(strides=(4, 8)).center_prior.strides == (4, 8)
     torch.nn.init.constant_(head.center_prior.mean, -0.5)
     torch.nn.init.constant_(head.center_prior.sigma, -2.0)
     image = instances([[10, 10, 100, 100], [20, 20, 90, 90], [49, 49, 53, 53]], [0, 1, 1])
@@ -306,6 +307,7 @@ def test_a_head_without_group_norm_is_warned_of():
         (dict(topk=0), ValueError, 'topk must be at least 1, but got 0'),
         (dict(strides=((8, 16),)), ValueError, r'strides must be whole numbers, but got \(\(8, 16\),\)'),
         (dict(neg_loss_weight=-0.1), ValueError, 'neg_loss_weight must be a finite number, 0 or more, but is -0.1'),
+        (dict(center_loss_weight=-1), ValueError, 'center_loss_weight must be a finite number, .* but is -1'),
         (dict(pos_loss_weight=float('nan')), ValueError, 'pos_loss_weight must be a finite number, .* but is nan'),
         (dict(test_cfg=dict(nms_pre=1.5)), ValueError, 'AutoAssignHead: nms_pre must be a whole number, but is 1.5'),
         (dict(test_cfg=dict(nms_cfg={})), ValueError, r"test_cfg of AutoAssignHead: unknown \['nms_cfg'\]"),

@@ -296,7 +296,7 @@ def test_decode_full_is_decode_for_images_that_fill_the_input(name):
 
 def test_pairing_reports_what_a_training_step_logs():
     """Of the last of two levels, for boxes over 48 x 64 pixels of which one is broken."""
-    head = CornerNetHead(3, 4, num_feat_levels=2, feat_channels=8, pool_channels=8)
+    head = CornerNetHead(3, 4, num_feat_levels=2, corner_emb_channels=2, feat_channels=8, pool_channels=8)
     features = [torch.randn(2, 4, 12, 16) for _ in range(2)]
     images = [well_formed(5, 3, 48), instances([[4, 4, 60, 40], [20, 8, 30, 30], [9, 9, 9, 9]], [0, 2, 1])]
     size = (48, 64)
@@ -306,6 +306,8 @@ def test_pairing_reports_what_a_training_step_logs():
     assert found.keys() == {*PairingReport._fields} and not any(value.requires_grad for value in found.values())
     assert {name: logged[name].item() for name in found} == {name: value.item() for name, value in found.items()}
     assert logged['num_dropped_boxes'] == 1
+    head.loss_embedding.distance = 'l2'  # the distance of the report is that of the loss
+    assert head.pairing(features, images, batch_metas) != found
 
 
 @pytest.mark.parametrize('name', ['cornernet', 'autoassign'])
