@@ -105,6 +105,24 @@ def test_an_object_without_a_point_enters_no_loss_and_is_counted():
     assert only['loss_center'] == 0
 
 
+def test_what_the_log_gets():
+    """Of three objects one holds no grid point; magnitudes of mean and sigma."""
+    head = build()
+    assert head.center_prior.strides == STRIDES and build(strides=(4, 8)).center_prior.strides == (4, 8)
+    torch.nn.init.constant_(head.center_prior.mean, -0.5)
+    torch.nn.init.constant_(head.center_prior.sigma, -2.0)
+    image = instances([[10, 10, 100, 100], [20, 20, 90, 90], [49, 49, 53, 53]], [0, 1, 1])
+    log = {name: value for name, value in losses_of(head, image).items() if not name.startswith('loss')}
+    assert all(value.dtype == torch.float32 and not value.requires_grad for value in log.values())
+    assert {name: value.item() for name, value in log.items()} == {
+        'num_pointless_boxes': 1,
+        'num_dropped_boxes': 0,
+        'num_bad_labels': 0,
+        'prior_mean': 0.5,
+        'prior_sigma': 2,
+    }
+
+
 def test_force_topk_gives_every_small_object_a_gradient():
     """1000 boxes of 1 to 16 px at random positions, in images of ten."""
     head = build(force_topk=True)
@@ -191,6 +209,7 @@ def test_ignore_boxes():
     expected = losses_of(head, image, maps=flat(maps), ignored=ignored)
     assert losses_of(head, image, maps=disturbed, ignored=ignored) == expected
     assert losses_of(build(), image, maps=disturbed, ignored=ignored) != losses_of(build(), image, maps=maps)
+    assert losses_of(build(), image, maps=maps, ignored=ignored) == losses_of(build(), image, maps=maps)
 
 
 def test_gradients_of_half_precision_maps_are_summed_in_float32():
@@ -289,6 +308,7 @@ def test_a_head_without_group_norm_is_warned_of():
         (dict(topk=0), ValueError, 'topk must be at least 1, but got 0'),
         (dict(strides=((8, 16),)), ValueError, r'strides must be whole numbers, but got \(\(8, 16\),\)'),
         (dict(neg_loss_weight=-0.1), ValueError, 'neg_loss_weight must be a finite number, 0 or more, but is -0.1'),
+        (dict(center_loss_weight=-1), ValueError, 'center_loss_weight must be a finite number, .* but is -1'),
         (dict(pos_loss_weight=float('nan')), ValueError, 'pos_loss_weight must be a finite number, .* but is nan'),
         (dict(test_cfg=dict(nms_pre=1.5)), ValueError, 'AutoAssignHead: nms_pre must be a whole number, but is 1.5'),
         (dict(test_cfg=dict(nms_cfg={})), ValueError, r"test_cfg of AutoAssignHead: unknown \['nms_cfg'\]"),

@@ -168,12 +168,13 @@ def test_giou_gradient_does_not_depend_on_the_scale():
     torch.testing.assert_close(gradients['l1', 1] * 4, gradients['l1', 4])
 
 
-def test_giou_of_a_perfect_prediction_is_zero():
+@pytest.mark.parametrize('encoding', ['linear', 'log'])
+def test_giou_and_size_loss_of_a_perfect_prediction_are_zero(encoding):
     image = instances([[10, 20, 50, 44]], [1])
-    head = build(loss_bbox=dict(type='GIoULoss', loss_weight=2.0))
+    head = build(loss_bbox=dict(type='GIoULoss', loss_weight=2.0), size_encoding=encoding)
     dense, _ = head.get_targets([image.bboxes], [image.labels], (1, CLASSES, CELLS, CELLS), (SIZE, SIZE))
-    maps = [torch.zeros(1, CLASSES, CELLS, CELLS), dense['wh_target'], dense['offset_target']]
-    losses = losses_of(head, image, maps=maps)
+    sizes = dense['wh_target'].log() if encoding == 'log' else dense['wh_target']
+    losses = losses_of(head, image, maps=[torch.zeros(1, CLASSES, CELLS, CELLS), sizes, dense['offset_target']])
     assert losses['loss_bbox'] < 1e-5
     assert losses['loss_wh'] == losses['loss_offset'] == 0
 

@@ -196,10 +196,25 @@ def test_predict_by_feat_takes_mmdets_names_and_a_config_in_place_of_test_cfg():
     names = dict(zip(('cls_scores', 'bbox_preds', 'score_factors'), maps, strict=True))
     (found,) = head.predict_by_feat(**names, batch_img_metas=metas(1, 128), cfg=ConfigDict(max_per_img=3, score_thr=0))
     assert len(found) == 3
+    assert [
+        len(found) for found in head.predict_by_feat(**names, batch_img_metas=metas(1, 128), cfg=dict(score_thr=1))
+    ] == [0]
     (proposals,) = head.predict_by_feat(**names, batch_img_metas=metas(1, 128), cfg=dict(nms=None, max_per_img=-1))
     assert len(proposals) > 200  # no score_thr and no nms_pre: no limit, as in mmdet
     with pytest.raises(ValueError, match=r"test_cfg of AutoAssignHead: unknown \['nms_post'\]"):
         head.predict_by_feat(**names, batch_img_metas=metas(1, 128), cfg=dict(nms_post=3))
+
+
+@pytest.mark.parametrize('kind', [CenterNetHead, CornerNetHead, AutoAssignHead])
+def test_configs_of_mmengine_are_kept(kind):
+    options = dict(num_classes=3, in_channels=4) | (dict(feat_channels=4) if kind is CenterNetHead else {})
+    init = dict(type='Normal', layer='Conv2d', std=0.5)
+    head = kind(**options, train_cfg=dict(debug=True), init_cfg=init)
+    assert head.train_cfg == dict(debug=True) and head.init_cfg == init
+
+
+def test_a_size_per_class_has_two_channels_per_class():
+    assert CenterNetHead(4, 4, 3, class_specific_wh=True)((torch.zeros(1, 4, 2, 2),))[1][0].shape == (1, 6, 2, 2)
 
 
 def test_one_level_of_forward_by_itself():
@@ -207,6 +222,8 @@ def test_one_level_of_forward_by_itself():
     head = CenterNetHead(4, 4, 3, num_feat_levels=2)
     for found, levels in zip(head.forward_single(features[0]), head(features), strict=True):
         assert torch.equal(found, levels[0])
+    for first, second in head([features[0]] * 2):
+        assert not torch.equal(first, second), 'each level has its own weights'
     corner = CornerNetHead(3, 4, 2, feat_channels=8, pool_channels=8)
     maps = corner.forward_single(features[1], 1)
     assert len(maps) == 6 and all(torch.equal(a, b[1]) for a, b in zip(maps, corner(features), strict=True))
@@ -227,7 +244,8 @@ def test_autoassign_get_targets_equals_mmdets():
     options = dict(num_classes=3, in_channels=4, feat_channels=32, stacked_convs=1, strides=(8, 16))
     ours, theirs = AutoAssignHead(**options), mmdet_heads.AutoAssignHead(**options)
     points = theirs.prior_generator.grid_priors([(8, 8), (4, 4)], device='cpu')
-    images = [well_formed(5, 3, 64), well_formed(1, 3, 64, 1)]
+    on_points = instances([[8, 8, 40, 40]], [0])  # its sides go through grid points, which are not inside
+    images = [well_formed(5, 3, 64), well_formed(1, 3, 64, 1), on_points]
     for found, expected in zip(ours.get_targets(points, images), theirs.get_targets(points, images), strict=True):
         for a, b in zip(found, expected, strict=True):
             torch.testing.assert_close(a, b)
@@ -245,6 +263,8 @@ def test_dense_targets_of_images_that_are_not_square_equal_mmdets():
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value.view_as(found[name]), rtol=1e-5, atol=1e-6, msg=name)
     assert found.keys() == expected.keys()
+    for boxes_of_image in (0, 1):
+        assert ours.get_targets([boxes[0][:boxes_of_image]], [labels[0][:boxes_of_image]], *arguments[2:])[1] == 1
     with pytest.raises(ValueError, match='label 3 >= num_classes 3 in CenterNetHead'):
         ours.get_targets(boxes, [torch.tensor([0, 3])], *arguments[2:])
 
@@ -276,7 +296,7 @@ def test_decode_full_is_decode_for_images_that_fill_the_input(name):
 
 def test_pairing_reports_what_a_training_step_logs():
     """Of the last of two levels, for boxes over 48 x 64 pixels of which one is broken."""
-    head = CornerNetHead(3, 4, num_feat_levels=2, feat_channels=8, pool_channels=8)
+    head = CornerNetHead(3, 4, num_feat_levels=2, corner_emb_channels=2, feat_channels=8, pool_channels=8)
     features = [torch.randn(2, 4, 12, 16) for _ in range(2)]
     images = [well_formed(5, 3, 48), instances([[4, 4, 60, 40], [20, 8, 30, 30], [9, 9, 9, 9]], [0, 2, 1])]
     size = (48, 64)
@@ -286,6 +306,36 @@ def test_pairing_reports_what_a_training_step_logs():
     assert found.keys() == {*PairingReport._fields} and not any(value.requires_grad for value in found.values())
     assert {name: logged[name].item() for name in found} == {name: value.item() for name, value in found.items()}
     assert logged['num_dropped_boxes'] == 1
+    head.loss_embedding.distance = 'l2'  # the distance of the report is that of the loss
+    assert head.pairing(features, images, batch_metas) != found
+
+
+@pytest.mark.parametrize('name', ['cornernet', 'autoassign'])
+def test_boxes_are_in_pixels_of_the_original_on_request_alone_and_nms_can_be_left_out(name):
+    """As mmdet's: of an image that was resized to half its width and a quarter of its height."""
+    head = small_head(name)
+    head.test_cfg.update(nms=dict(iou_threshold=0.1), score_thr=0.0, max_per_img=-1)
+    maps = head(features_of(name, 1, seed=0))
+    meta = [metas(1, 64)[0] | dict(scale_factor=(0.5, 0.25))]
+    (found,), (scaled,) = head.predict_by_feat(*maps, meta), head.predict_by_feat(*maps, meta, rescale=True)
+    torch.testing.assert_close(scaled.bboxes, found.bboxes * torch.tensor([2.0, 4.0, 2.0, 4.0]))
+    assert found.bboxes.max() <= 64
+    assert len(head.predict_by_feat(*maps, meta, with_nms=False)[0]) > len(found) > 0
+    if name == 'cornernet':
+        (found,), (scaled,) = (head.predict_joined(maps, maps, meta, *rescale) for rescale in ((), (True,)))
+        torch.testing.assert_close(scaled.bboxes, found.bboxes * torch.tensor([2.0, 4.0, 2.0, 4.0]))
+
+
+def test_the_last_convolutions_of_corners_keep_their_own_initialization():
+    """Those of nn.Conv2d are below 1 / sqrt(inputs), here 1 / 4; the config draws the others far larger."""
+    head = CornerNetHead(
+        3, 4, 1, feat_channels=16, pool_channels=4, init_cfg=dict(type='Normal', layer='Conv2d', std=9)
+    )
+    head.init_weights()
+    for corner in ('tl', 'br'):
+        for output in ('heat', 'off', 'emb'):
+            first, last = head.get_submodule(f'{corner}_{output}.0')
+            assert first.conv.weight.abs().max() > 5 and last.conv.weight.abs().max() <= 1 / 4
 
 
 class Picky(nn.Module):
@@ -393,7 +443,8 @@ def test_every_choice_of_a_version_is_that_of_the_head(name, monkeypatch):
         head.get_targets([images[0].bboxes], [images[0].labels], (1, 3, 16, 16), size)
     if name == 'cornernet':
         head.pairing(features_of(name, 1, seed=0), images, metas(1, 64))
-    assert len(seen) > 8
+    graphs = {'loss_by_pairs', 'decode_grid_points'} if name == 'autoassign' else {'loss_by_truth', 'decode_level'}
+    assert graphs < {function for function, _ in seen} and len(seen) > 8
     assert [choice for choice in seen if choice[1] != 'reference'] == []
 
 

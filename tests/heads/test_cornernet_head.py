@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from mmdet_kpheads.functional.embedding import PairingReport
 from mmdet_kpheads.heads import CornerNetHead
 from tests.heads.test_centernet_head import HOSTILE
 from tests.profiling import device_reads, operators
@@ -145,6 +146,12 @@ def test_any_number_of_channels_in_loss_and_decoding(channels):
     losses = losses_of(head, well_formed(3, CLASSES, SIZE))
     assert ('pull_loss' in losses) == (channels > 0)
     assert len(head.predict_by_feat(*flat(maps_of(head, 1)), metas(1, SIZE))[0]) > 0
+
+
+def test_tags_without_a_loss_are_still_reported():
+    head = build(loss_embedding=None, corner_emb_channels=2)
+    losses = losses_of(head, well_formed(3, CLASSES, SIZE))
+    assert not {'pull_loss', 'push_loss'} & losses.keys() and {*PairingReport._fields} < losses.keys()
 
 
 def two_objects(head, tags):

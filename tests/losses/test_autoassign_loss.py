@@ -121,6 +121,12 @@ def test_chunks_hold_every_pair_once():
     assert loss.chunks(4) == [(0, 4)] and loss.chunks(0) == [(0, 0)]
 
 
+def test_a_wrong_label_of_positive_weights_names_the_head():
+    head, maps = head_and_maps()
+    with pytest.raises(ValueError, match='label 3 >= num_classes 3 in AutoAssignHead'):
+        head.positive_weights(*maps, [instances([[1, 1, 9, 9]], [3])] * 3, [META] * 3)
+
+
 def test_positive_weights_are_shares_of_the_largest_of_their_object():
     head, maps = head_and_maps()
     levels = head.positive_weights(*maps, IMAGES, [META] * 3)
