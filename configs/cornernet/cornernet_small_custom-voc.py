@@ -5,7 +5,7 @@
 #   python tools/test.py my_config.py work_dirs/my_config/epoch_50.pth --show-dir visualizations
 #
 # Expected AP: depends on your data. Tests build this file and run training steps of it; it was not trained as written.
-_base_ = ['mmdet_kpheads::_base_/models/cornernet_small.py', 'mmdet_kpheads::_base_/custom_small_voc.py']
+_base_ = ['mmdet_kpheads::_base_/models/cornernet_narrow.py', 'mmdet_kpheads::_base_/custom_small_voc.py']
 
 classes = ('first', 'second')  # the names in the XML files; for one class ('ship', ) with its comma
 data_root = 'data/mine/VOC2007/'

@@ -271,14 +271,6 @@ def test_a_small_model_has_fewer_parameters_smaller_images_and_more_epochs_for_f
     assert parameters[0] < 1e6 < 10 * parameters[0] < parameters[1]
 
 
-@pytest.mark.parametrize('head', ['centernet', 'cornernet'])
-def test_small_heatmap_models_predict_at_stride_8(head):
-    coco_split(Path('mine'))
-    detector = MODELS.build(written('--head', head, '--model', 'small', '--image-size', '64', '96').model).eval()
-    heats = detector.bbox_head(detector.extract_feat(torch.zeros(1, 3, 96, 64)))[0]
-    assert heats[0].shape == (1, 2, 12, 8)
-
-
 def test_a_cpu_user_is_told_of_the_small_model(monkeypatch, capsys):
     coco_split(Path('mine'))
     for device, words, told in (
