@@ -306,10 +306,16 @@ def table(rows: Iterable[dict[str, Any]]) -> list[list[str]]:
     lines = []
     for key, runs in by_head(rows).items():
         of = {name: [row[name] for row in runs] for name in runs[0]}
-        aps = [f'{statistics.mean(of[name]) * 100:.1f} ± {spread(of[name]) * 100:.1f}' for name in ('ap', 'ap50')]
+        aps = [percent(of[name]) for name in ('ap', 'ap50')]
         speeds = [f'{statistics.median(of[name]):.1f}' for name in ('train_images_per_s', 'test_images_per_s')]
         lines.append([*key, *aps, *speeds, str(max(of['peak_mb'])), str(len(of['ap']))])
     return lines
+
+
+def percent(values: list[float]) -> str:
+    """The mean in percent, and the standard deviation of several runs."""
+    mean = f'{statistics.mean(values) * 100:.1f}'
+    return f'{mean} ± {spread(values) * 100:.1f}' if len(values) > 1 else mean
 
 
 def spread(values: list[float]) -> float:

@@ -30,16 +30,17 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
                 continue
             aps = [100 * run['ap'] for run in runs]
             speed, ap = statistics.median(run['test_images_per_s'] for run in runs), statistics.mean(aps)
-            color, marker = (ORANGE, 'o') if head in OURS else (BLUE, 's')
+            color, marker, side = (ORANGE, 'o', 'left') if head in OURS else (BLUE, 's', 'right')
+            place = {'xytext': (7, -11) if head in OURS else (-7, 3), 'textcoords': 'offset points', 'ha': side}
             axis.errorbar(speed, ap, spread(aps), color=color, marker=marker, capsize=3, linestyle='none')
-            axis.annotate(head, (speed, ap), xytext=(6, 4), textcoords='offset points', fontsize=9)
+            axis.annotate(head, (speed, ap), fontsize=9, **place)
         axis.set(title=name, xlabel='test images per second, one core')
-        axis.margins(x=0.2)
+        axis.margins(x=0.3)
         axis.grid(alpha=0.3)
     axes[0][0].set(ylabel='AP', ylim=(-2, None))
     for label, color, marker in (('mmdet_kpheads', ORANGE, 'o'), ('others', BLUE, 's')):
         axes[0][0].plot([], [], color=color, marker=marker, linestyle='none', label=label)
-    axes[0][0].legend(loc='lower left')
+    figure.legend(loc='outside upper left', ncols=2, frameon=False)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

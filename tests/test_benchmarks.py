@@ -88,7 +88,7 @@ def test_runs_of_a_head_are_summed_up_in_one_line_best_first():
     runs = [('a', 0.1), ('b', 0.3), ('a', 0.2)]
     rows = [{**shared, 'head': head, 'ap': ap} for head, ap in runs]
     assert comparison.table(rows) == [
-        ['cells', 'b', '30.0 ± 0.0', '50.0 ± 0.0', '9.0', '8.0', '7', '1'],
+        ['cells', 'b', '30.0', '50.0', '9.0', '8.0', '7', '1'],
         ['cells', 'a', '15.0 ± 7.1', '50.0 ± 0.0', '9.0', '8.0', '7', '2'],
     ]
 
