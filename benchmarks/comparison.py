@@ -18,11 +18,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -40,7 +41,14 @@ FOCAL = {'type': 'mmdet.FocalLoss', 'use_sigmoid': True, 'gamma': 2.0, 'alpha': 
 NMS = {'nms_pre': 1000, 'min_bbox_size': 0, 'score_thr': 0.05, 'nms': {'type': 'nms', 'iou_threshold': 0.6}}
 ANCHORS = {'type': 'mmdet.AnchorGenerator', 'strides': STRIDES}
 DELTAS = {'type': 'mmdet.DeltaXYWHBBoxCoder', 'target_means': [0.0] * 4}
-OURS = {'CenterNet': 'centernet', 'CornerNet': 'cornernet', 'AutoAssign': 'autoassign'}
+OURS = {
+    'AutoAssign': 'autoassign',
+    'CenterNet': 'centernet',
+    'CenterNet-s8': 'centernet',
+    'CornerNet': 'cornernet',
+    'CornerNet-s8': 'cornernet',
+}
+STRIDE_8 = {'start_level': 1, 'num_outs': 3}  # of the neck, for the heads that read the first map only
 THEIRS: dict[str, dict[str, Any]] = {  # as in mmdet's configs, but for the shared widths and strides
     'FCOS': {
         'type': 'FCOS',
@@ -120,6 +128,8 @@ def config_of(head: str, args: argparse.Namespace, classes: tuple[str, ...], see
         cfg.model.bbox_head = {**SHARED, 'num_classes': len(classes), **parts['bbox_head']}
         cfg.model.train_cfg, cfg.model.test_cfg = parts.get('train_cfg'), NMS
     cfg.model.test_cfg['max_per_img'] = 100
+    if head.endswith('-s8'):
+        cfg.model.neck.update(STRIDE_8)
     train, val = cfg.train_dataloader.dataset, cfg.val_dataloader.dataset
     pipelines = [(train.dataset if 'dataset' in train else train).pipeline, val.pipeline]
     size = tuple(args.image_size)
@@ -138,7 +148,7 @@ def config_of(head: str, args: argparse.Namespace, classes: tuple[str, ...], see
             **more,
         }
         for path, pipeline, more in (
-            (args.train, pipelines[0], {'filter_cfg': {'filter_empty_gt': True}}),
+            (args.train, pipelines[0], {'filter_cfg': {'filter_empty_gt': True}, 'indices': args.train_images}),
             (args.val, pipelines[1], {'test_mode': True}),
         )
     ]
@@ -156,6 +166,7 @@ def config_of(head: str, args: argparse.Namespace, classes: tuple[str, ...], see
     cfg.custom_hooks, cfg.auto_scale_lr, cfg.randomness = [], None, {'seed': seed}
     cfg.default_hooks.checkpoint = {'type': 'CheckpointHook', 'interval': -1, 'save_last': False}
     cfg.work_dir = args.work_dir
+    cfg.merge_from_dict(args.cfg_options or {})
     return cfg
 
 
@@ -236,12 +247,14 @@ def main() -> None:
     parser.add_argument('--data', type=Path, required=True, help='folder with annotations/ and images/')
     parser.add_argument('--train', type=Path, required=True, help='COCO file in annotations/')
     parser.add_argument('--val', type=Path, required=True, help='COCO file in annotations/')
+    parser.add_argument('--train-images', type=int, help='train on the first so many; default all')
     parser.add_argument('--name', required=True, help='of the dataset, in the table')
     parser.add_argument('--heads', nargs='+', default=HEADS, choices=HEADS)
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
     parser.add_argument('--seconds', type=float, default=120, help='of training, on one processor')
     parser.add_argument('--image-size', nargs=2, type=int, default=[320, 240])
     parser.add_argument('--batch-size', type=int, default=16)
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='settings to try, as of train')
     parser.add_argument('--results', type=Path, default=RESULTS / 'comparison_cpu.jsonl')
     parser.add_argument('--here', action='store_true', help=argparse.SUPPRESS)  # one run, in this process
     args = parser.parse_args()
@@ -279,19 +292,30 @@ def stored(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def table(rows: list[dict[str, Any]]) -> list[list[str]]:
-    """Mean and standard deviation over the seeds, best AP first."""
-    lines = []
+def by_head(rows: Iterable[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """The runs of each dataset and head; within a dataset the best mean AP first."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row['data'], row['head']), []).append(row)
     order = sorted(groups, key=lambda key: (key[0], -statistics.mean(row['ap'] for row in groups[key])))
-    for key in order:
-        of = {name: [row[name] for row in groups[key]] for name in groups[key][0]}
-        aps = [f'{statistics.mean(of[name]) * 100:.1f} ± {spread(of[name]) * 100:.1f}' for name in ('ap', 'ap50')]
+    return {key: groups[key] for key in order}
+
+
+def table(rows: Iterable[dict[str, Any]]) -> list[list[str]]:
+    """Mean and standard deviation over the seeds, best AP first."""
+    lines = []
+    for key, runs in by_head(rows).items():
+        of = {name: [row[name] for row in runs] for name in runs[0]}
+        aps = [percent(of[name]) for name in ('ap', 'ap50')]
         speeds = [f'{statistics.median(of[name]):.1f}' for name in ('train_images_per_s', 'test_images_per_s')]
         lines.append([*key, *aps, *speeds, str(max(of['peak_mb'])), str(len(of['ap']))])
     return lines
+
+
+def percent(values: list[float]) -> str:
+    """The mean in percent, and the standard deviation of several runs."""
+    mean = f'{statistics.mean(values) * 100:.1f}'
+    return f'{mean} ± {spread(values) * 100:.1f}' if len(values) > 1 else mean
 
 
 def spread(values: list[float]) -> float:

@@ -13,7 +13,7 @@ FOLDER = configs_root().parent / 'benchmarks'
 if not FOLDER.is_dir():
     pytest.skip('benchmarks are in the repository, not in the wheel', allow_module_level=True)
 
-from benchmarks import comparison, contract, deploy, goals, gpu, growth, heads, scenes  # noqa: E402
+from benchmarks import comparison, comparison_plot, contract, deploy, goals, gpu, growth, heads, scenes, yolo  # noqa: E402
 
 CPU = torch.device('cpu')
 RESULTS = sorted(FOLDER.glob('results/*.json'))
@@ -76,6 +76,42 @@ def test_table_of_exported_files():
 def test_table_of_the_comparison_of_heads():
     rows = comparison.stored(FOLDER / 'results/comparison_cpu.jsonl')
     require_table('benchmarks.md', 'comparison', comparison.COLUMNS, comparison.table(rows))
+
+
+def test_table_of_the_settings_of_the_keypoint_heads():
+    rows = comparison.stored(FOLDER / 'results/settings_cpu.jsonl')
+    require_table('benchmarks.md', 'settings', ['setting', *comparison.COLUMNS[1:]], comparison.table(rows))
+
+
+def test_runs_of_a_head_are_summed_up_in_one_line_best_first():
+    shared = {'data': 'cells', 'ap50': 0.5, 'train_images_per_s': 9.0, 'test_images_per_s': 8.0, 'peak_mb': 7}
+    runs = [('a', 0.1), ('b', 0.3), ('a', 0.2)]
+    rows = [{**shared, 'head': head, 'ap': ap} for head, ap in runs]
+    assert comparison.table(rows) == [
+        ['cells', 'b', '30.0', '50.0', '9.0', '8.0', '7', '1'],
+        ['cells', 'a', '15.0 ± 7.1', '50.0 ± 0.0', '9.0', '8.0', '7', '2'],
+    ]
+
+
+def test_the_plot_of_the_comparison_is_drawn(tmp_path):
+    comparison_plot.draw(comparison.stored(FOLDER / 'results/comparison_cpu.jsonl'), tmp_path / 'plot.png')
+    assert (tmp_path / 'plot.png').read_bytes().startswith(b'\x89PNG')
+
+
+def test_labels_for_yolo(tmp_path):
+    """Centers and sizes over those of the image; category ids with gaps become positions in the list of names."""
+    images = [{'id': number, 'file_name': f'{number}.jpg', 'width': 100, 'height': 50} for number in (1, 2, 3)]
+    boxes = [(2, 90, [10, 10, 40, 20]), (2, 7, [0, 0, 100, 50]), (3, 7, [0, 0, 1, 1])]
+    annotations = [{'image_id': image, 'category_id': label, 'bbox': box} for image, label, box in boxes]
+    categories = [{'id': 7, 'name': 'cat'}, {'id': 90, 'name': 'dog'}]
+    (tmp_path / 'annotations').mkdir()
+    document = {'images': images, 'annotations': annotations, 'categories': categories}
+    (tmp_path / 'annotations/train.json').write_text(json.dumps(document))
+    assert yolo.write_labels(tmp_path, 'train.json', tmp_path / 'all') == ['cat', 'dog']
+    assert (tmp_path / 'all/labels/2.txt').read_text() == '1 0.3 0.4 0.4 0.4\n0 0.5 0.5 1.0 1.0'
+    assert [path.name for path in sorted((tmp_path / 'all/images').iterdir())] == ['1.jpg', '2.jpg', '3.jpg']
+    yolo.write_labels(tmp_path, 'train.json', tmp_path / 'first', first=1)  # of the images with boxes
+    assert [path.name for path in (tmp_path / 'first/images').iterdir()] == ['2.jpg']
 
 
 def test_a_call_that_takes_a_minute_is_measured_once():
