@@ -31,13 +31,13 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
             aps = [100 * run['ap'] for run in runs]
             speed, ap = statistics.median(run['test_images_per_s'] for run in runs), statistics.mean(aps)
             color, marker, side = (ORANGE, 'o', 'left') if head in OURS else (BLUE, 's', 'right')
-            place = {'xytext': (7, -11) if head in OURS else (-7, 3), 'textcoords': 'offset points', 'ha': side}
+            place = {'xytext': (8, -3) if head in OURS else (-8, -3), 'textcoords': 'offset points', 'ha': side}
             axis.errorbar(speed, ap, spread(aps), color=color, marker=marker, capsize=3, linestyle='none')
             axis.annotate(head, (speed, ap), fontsize=9, **place)
         axis.set(title=name, xlabel='test images per second, one core')
-        axis.margins(x=0.3)
+        axis.margins(x=0.35)
         axis.grid(alpha=0.3)
-    axes[0][0].set(ylabel='AP', ylim=(-2, None))
+    axes[0][0].set(ylabel='AP', ylim=(-3, None))
     for label, color, marker in (('mmdet_kpheads', ORANGE, 'o'), ('others', BLUE, 's')):
         axes[0][0].plot([], [], color=color, marker=marker, linestyle='none', label=label)
     figure.legend(loc='outside upper left', ncols=2, frameon=False)
