@@ -124,6 +124,8 @@ def _refusing(source: Any, read: Callable[[], Any]) -> Any:
         InputError: As ``load``.
     """
     name = getattr(source, 'name', source)
+    if (kind := _kind(source)) in ARCHIVES.values():  # torch 2.4 opens TorchScript despite weights_only
+        raise InputError(f'checkpoint {name!r} cannot be read: {kind}')
     try:
         content = read()
     except BROKEN as error:
@@ -131,7 +133,7 @@ def _refusing(source: Any, read: Callable[[], Any]) -> Any:
             raise
         asked = re.search(r'GLOBAL (\S+)', str(error)) or re.search(r'REDUCE.* (\S+)', str(error))
         if not asked:
-            reason = _kind(source) or next(iter(str(error).splitlines()), type(error).__name__)
+            reason = kind or next(iter(str(error).splitlines()), type(error).__name__)
             raise InputError(f'checkpoint {name!r} cannot be read: {reason}') from error
         referenced = asked[1].removeprefix('builtins.')
         referenced = referenced if referenced.isprintable() else shown(referenced)
@@ -148,7 +150,7 @@ def _refusing(source: Any, read: Callable[[], Any]) -> Any:
 
 def _kind(source: Any) -> str:
     """What a file is that torch cannot read as a checkpoint; empty if that is not known."""
-    path = Path(source if isinstance(source, str | Path) else getattr(source, 'name', ''))
+    path = Path(source if isinstance(source, str | Path) else str(getattr(source, 'name', '')))
     if not path.is_file():
         return ''
     with path.open('rb') as file:

@@ -3,6 +3,7 @@
 import os
 import pickle
 import re
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -287,6 +288,22 @@ def test_the_kind_of_a_file_that_is_no_checkpoint_is_named(tmp_path, write, reas
     write(path)
     with pytest.raises(ValueError, match=f"checkpoint '.*a.pth' cannot be read: .*{reason}"):
         load_checkpoint(Model(), str(path))
+
+
+def test_a_torchscript_archive_is_refused_before_torch_opens_it(tmp_path, monkeypatch):
+    """torch 2.4 returns the module, whatever ``weights_only`` says."""
+    path = tmp_path / 'a.pth'
+    torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), path)
+    monkeypatch.setattr(torch, 'load', lambda *_, **__: torch.jit.load(path))
+    with pytest.raises(ValueError, match=r"checkpoint '.*a\.pth' cannot be read: it is a TorchScript archive"):
+        load_checkpoint(Model(), str(path))
+
+
+def test_a_file_without_a_name_is_read(tmp_path):
+    with tempfile.TemporaryFile() as file:  # its name is a number
+        torch.save({'state_dict': {'a': torch.ones(1)}}, file)
+        file.seek(0)
+        assert checkpoint_loading.load(file)['state_dict']['a'].item() == 1
 
 
 @pytest.mark.parametrize(('content', 'kind'), [([1], 'list'), (torch.ones(1), 'Tensor'), ({'state_dict': [1]}, 'list')])
