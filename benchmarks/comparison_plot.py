@@ -22,7 +22,7 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     groups = by_head(rows)
     names = list(dict.fromkeys(data for data, _ in groups))
     figure, axes = plt.subplots(
-        1, len(names), figsize=(5 * len(names), 4), sharey=True, squeeze=False, layout='constrained'
+        1, len(names), figsize=(5 * len(names), 5), sharey=True, squeeze=False, layout='constrained'
     )
     for axis, name in zip(axes[0], names, strict=True):
         for (data, head), runs in groups.items():
@@ -31,11 +31,11 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
             aps = [100 * run['ap'] for run in runs]
             speed, ap = statistics.median(run['test_images_per_s'] for run in runs), statistics.mean(aps)
             color, marker, side = (ORANGE, 'o', 'left') if head in OURS else (BLUE, 's', 'right')
-            place = {'xytext': (8, -3) if head in OURS else (-8, -3), 'textcoords': 'offset points', 'ha': side}
+            place = {'xytext': (8, -3) if head in OURS else (-8, 6), 'textcoords': 'offset points', 'ha': side}
             axis.errorbar(speed, ap, spread(aps), color=color, marker=marker, capsize=3, linestyle='none')
             axis.annotate(head, (speed, ap), fontsize=9, **place)
         axis.set(title=name, xlabel='test images per second, one core')
-        axis.margins(x=0.35)
+        axis.margins(x=0.45)
         axis.grid(alpha=0.3)
     axes[0][0].set(ylabel='AP', ylim=(-3, None))
     for label, color, marker in (('mmdet_kpheads', ORANGE, 'o'), ('others', BLUE, 's')):
