@@ -30,7 +30,7 @@ PACKAGES = (
     *('onnxruntime', 'openvino'),
 )
 ROUNDS, CALLS_A_ROUND, LEAST_CALLS = 3, 4, 2
-WARM_UP_BELOW_MS = 3000.0  # a longer call has one warm-up, in its first round
+WARM_UP_BELOW_MS = 3000.0  # once in each round, after the other side's calls; a longer call in its first round alone
 SECONDS_A_SIDE = 4.0  # a slow call is repeated less often, so that the CPU part stays within a quarter of an hour
 COPY_MB = 256  # of the tensor whose copy measures the bandwidth: far beyond any cache
 VIEWS = {'aten::as_strided', 'aten::as_strided_', 'aten::slice', 'aten::narrow'}  # metadata only: no kernel

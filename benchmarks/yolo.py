@@ -63,9 +63,11 @@ def found(model: Any, args: argparse.Namespace, coco: Any) -> list[dict[str, Any
     ids, results = coco.getCatIds(), []
     for image in coco.dataset['images']:
         path = args.data / 'images' / image['file_name']
-        (found,) = model.predict(str(path), imgsz=args.image_size, conf=0.001, max_det=100, device='cpu', verbose=False)
+        (result,) = model.predict(
+            str(path), imgsz=args.image_size, conf=0.001, max_det=100, device='cpu', verbose=False
+        )
         for (x1, y1, x2, y2), score, label in zip(
-            found.boxes.xyxy.tolist(), found.boxes.conf.tolist(), found.boxes.cls.tolist(), strict=True
+            result.boxes.xyxy.tolist(), result.boxes.conf.tolist(), result.boxes.cls.tolist(), strict=True
         ):
             box = [x1, y1, x2 - x1, y2 - y1]
             results.append({'image_id': image['id'], 'category_id': ids[int(label)], 'bbox': box, 'score': score})
