@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmdet_kpheads.compat import image_packing
 from mmdet_kpheads.compat.config_bases import configs_root
-from mmdet_kpheads_cli.allocator import keep_freed_memory
+from mmdet_kpheads_cli.memory import keep_freed_memory
 
 from .contract import synchronize, timed
 from .scenes import total

@@ -27,7 +27,7 @@ from mmdet_kpheads.data.digits import write_digits
 from .steps import recipe
 
 CONFIG = 'demo/centernet_digits.py'
-IMAGES, VALIDATION_IMAGES = 7500, 300  # as in the demo
+IMAGES, VALIDATION_IMAGES = 7500, 300  # as tools/make_digits.py writes them
 BATCH = 16
 TARGET_AP = 0.6
 PEAK_KERNEL = 3  # of mmdet's own configs, and ours

@@ -18,7 +18,7 @@ from mmengine.registry import DefaultScope
 from mmdet_kpheads.cli.speed import speed_up_training, use_mixed_precision
 from mmdet_kpheads.compat.config_bases import configs_root
 from mmdet_kpheads.optim.precision import native_bfloat16
-from mmdet_kpheads_cli.allocator import KEPT_BYTES, keep_freed_memory
+from mmdet_kpheads_cli.memory import KEPT_BYTES, keep_freed_memory
 
 from .contract import compared, peak_memory_mb, timed
 from .scenes import metas, random_truth, total

@@ -14,7 +14,7 @@ from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 
-from .allocator import keep_freed_memory
+from .memory import keep_freed_memory, no_garbage_collection
 from .parsers import LAUNCHER_VARIABLES, PROG, SUMMARIES, parse
 from .quiet import Terminal, quiet, quiet_run
 
@@ -71,17 +71,18 @@ def run(command: str, argv: list[str], show_traceback: bool = False, terminal: T
     if 'OMP_WAIT_POLICY' not in os.environ:
         os.environ.setdefault('GOMP_SPINCOUNT', SPIN_COUNT)  # libgomp reads it when torch loads it
     keep_freed_memory()
-    from mmdet_kpheads import compat
-    from mmdet_kpheads.errors import InputError, RunStoppedError
+    with no_garbage_collection():
+        from mmdet_kpheads import compat
+        from mmdet_kpheads.errors import InputError, RunStoppedError
 
-    try:
-        if command != 'doctor':
-            compat.install()
-    except ImportError as error:
-        print(f'error: {error}', file=sys.stderr)
-        return EXIT_BROKEN_STACK
-    with compat.lazy_imports.deferred():
-        module = import_module(f'mmdet_kpheads.cli.{MODULES.get(command, command.replace("-", "_"))}')
+        try:
+            if command != 'doctor':
+                compat.install()
+        except ImportError as error:
+            print(f'error: {error}', file=sys.stderr)
+            return EXIT_BROKEN_STACK
+        with compat.lazy_imports.deferred():
+            module = import_module(f'mmdet_kpheads.cli.{MODULES.get(command, command.replace("-", "_"))}')
     try:
         with quiet_run(terminal) if terminal else nullcontext():
             return module.main(argv) or 0

@@ -18,9 +18,10 @@ def build_runner(cfg: Config) -> Runner:
         cfg.visualizer.pop('name', None)
     setup_cache_size_limit_of_dynamo()
     compat.register(init_default_scope=False)  # faster than by the runner, with all that they import
-    from ..compat import image_packing  # imports mmdet's transforms, which register does faster
+    from ..compat import image_packing, lazy_figure  # they import what register imports faster
 
     image_packing.install()
+    lazy_figure.install()
     with compat.lazy_imports.deferred():  # for the report on the environment
         runner: Runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     return runner

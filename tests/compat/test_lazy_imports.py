@@ -2,12 +2,14 @@
 
 import ast
 import builtins
+import gc
 import re
 import sys
 from pathlib import Path
 
 import mmdet
 import pytest
+import torch
 
 from mmdet_kpheads.compat import lazy_imports
 from mmdet_kpheads.compat.lazy_imports import PACKAGES, Deferred, deferred
@@ -68,6 +70,28 @@ def test_a_missing_package_raises_where_it_is_imported(package):
     with pytest.raises(ModuleNotFoundError, match="No module named 'lazy_missing'"):
         imported('from lazy_missing.inner import name')
     assert builtins.__import__ is before
+
+
+def test_garbage_collection_and_torchscript_are_off_inside_and_on_after():
+    def double(x: torch.Tensor) -> torch.Tensor:
+        return 2 * x
+
+    with pytest.raises(ImportError, match='inside'), deferred():
+        assert not gc.isenabled()
+        assert torch.jit.script(double) is double
+        raise ImportError('inside')
+    assert gc.isenabled()
+    assert isinstance(torch.jit.script(double), torch.jit.ScriptFunction)
+
+
+def test_a_collection_that_was_off_stays_off():
+    gc.disable()
+    try:
+        with deferred():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 ENVIRONMENT = """

@@ -1,16 +1,17 @@
-"""Memory that is freed stays in the process."""
+"""Memory that is freed stays in the process; imports run without garbage collection."""
 
+import gc
 import resource
 import subprocess
 import sys
 
 import pytest
 
-from mmdet_kpheads_cli import allocator
+from mmdet_kpheads_cli import memory
 
 FAULTS = """
 import ctypes, resource
-from mmdet_kpheads_cli.allocator import keep_freed_memory
+from mmdet_kpheads_cli.memory import keep_freed_memory
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
 libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
@@ -37,12 +38,28 @@ def test_a_second_step_finds_the_pages_of_the_first():
     assert without > 10 * max(kept, 1)
 
 
-@pytest.mark.parametrize('name', allocator.SETTINGS)
+@pytest.mark.parametrize('name', memory.SETTINGS)
 def test_a_setting_of_the_user_stands(name, monkeypatch):
     monkeypatch.setenv(name, '1')
-    assert not allocator.keep_freed_memory()
+    assert not memory.keep_freed_memory()
 
 
 def test_another_c_library_is_left_alone(monkeypatch):
-    monkeypatch.setattr(allocator.ctypes, 'CDLL', lambda _: object())
-    assert not allocator.keep_freed_memory()
+    monkeypatch.setattr(memory.ctypes, 'CDLL', lambda _: object())
+    assert not memory.keep_freed_memory()
+
+
+def test_imports_collect_no_garbage_and_the_rest_does():
+    with memory.no_garbage_collection():
+        assert not gc.isenabled()
+        made: list[list[int]] = [[] for _ in range(100)]
+    assert gc.isenabled()
+    assert not any(made[0] is kept for kept in gc.get_objects())  # frozen
+    gc.unfreeze()
+
+
+def test_a_failed_import_turns_the_collection_on_again():
+    with pytest.raises(ImportError, match='no module'), memory.no_garbage_collection():
+        raise ImportError('no module')
+    assert gc.isenabled()
+    gc.unfreeze()
