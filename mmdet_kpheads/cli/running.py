@@ -1,11 +1,15 @@
 """Building the runner of a training or test."""
 
+from typing import Any
+
 from mmdet.utils import setup_cache_size_limit_of_dynamo
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from .. import compat
+from ..compat import shared_annotations
 
 
 def build_runner(cfg: Config) -> Runner:
@@ -24,4 +28,13 @@ def build_runner(cfg: Config) -> Runner:
     lazy_figure.install()
     with compat.lazy_imports.deferred():  # for the report on the environment
         runner: Runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner.register_hook(ForgetAnnotations())
     return runner
+
+
+class ForgetAnnotations(Hook):
+    """Frees the annotation files that the check before the run has parsed, once datasets and metrics are built."""
+
+    def before_run(self, *args: Any) -> None:
+        """The loops are built."""
+        shared_annotations.forget()

@@ -14,6 +14,7 @@ from mmengine.dist import is_main_process
 
 from mmdet_kpheads_cli.parsers import parse
 
+from ..compat import shared_annotations
 from ..data.check import require_readable
 from ..data.dataset_sources import dataset_sources
 from ..data.prediction_files import require_display
@@ -118,7 +119,7 @@ def main(argv: list[str] | None = None) -> None:
         require_display()
     if args.out:
         arguments.require_folder('--out', Path(args.out).parent)
-    with other_processes_named(cfg), config_errors(cfg):
+    with other_processes_named(cfg), config_errors(cfg), shared_annotations.sharing():
         run(cfg, args)
 
 

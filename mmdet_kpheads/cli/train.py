@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 
 from mmdet_kpheads_cli.parsers import PROG, parse
 
+from ..compat import shared_annotations
 from ..data.check import require_readable
 from ..errors import InputError
 from ..hooks import LoadingReportHook
@@ -108,7 +109,7 @@ def main(argv: list[str] | None = None) -> None:
     """
     args = parse('train', argv)
     cfg = arguments.load_config(args)
-    with ending_well(cfg):
+    with ending_well(cfg), shared_annotations.sharing():
         with config_errors(cfg):
             check_config(cfg)
             apply_arguments(cfg, args)

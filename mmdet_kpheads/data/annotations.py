@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 
 from tqdm import tqdm
 
+from ..compat import shared_annotations
 from ..errors import InputError, shown
 
 VOC_CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
@@ -175,6 +176,7 @@ def read_coco(path: Path, image_folder: Path) -> AnnotationFile:
         InputError: If the file is missing, broken or not a COCO detection file; the message locates the error.
     """
     content = read_json(path)
+    shared_annotations.keep(path, content)
     if not isinstance(content, dict) or not isinstance(content.get('images'), list):
         raise InputError(f"{shown(path)} is not a COCO file: it has no list 'images'")
     for key in ('annotations', 'categories'):
