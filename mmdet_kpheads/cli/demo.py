@@ -25,7 +25,7 @@ from ..ops.nms import class_nms
 from .arguments import require_folder
 
 DATA = Path('data/digits')  # as in the demo configs
-NUM_TRAIN, NUM_VAL = 7500, 300
+NUM_TRAIN, NUM_VAL = 6000, 300
 QUICK_TRAIN, QUICK_VAL = 64, 24  # images with --quick
 NUM_DRAWN, MONTAGE_COLUMNS = 24, 3
 SCORE_THRESHOLDS = {'autoassign': 0.6}  # of what is drawn: its scores are higher than those of the other heads
