@@ -1,7 +1,6 @@
 """Draw what AutoAssign has learned: the center prior per class, and the points assigned to each object."""
 
 import argparse
-import math
 from collections.abc import Sequence
 from functools import reduce
 from pathlib import Path
@@ -19,7 +18,17 @@ from torch import Tensor
 
 from mmdet_kpheads_cli.parsers import parse
 
-from ..data.visualization import FONT, FONT_SCALE, GROUND_TRUTH_COLOR, blend, colors, draw_boxes, montage, side_by_side
+from ..data.visualization import (
+    FONT,
+    FONT_SCALE,
+    GROUND_TRUTH_COLOR,
+    blend,
+    colors,
+    draw_boxes,
+    enlarge,
+    montage,
+    side_by_side,
+)
 from ..errors import InputError
 from ..fitting import load_whole
 from ..functional.autoassign import log_center_prior, precision_of
@@ -31,7 +40,6 @@ PRIOR_REACH = 4.0  # strides shown on each side of the box center
 PRIOR_PX = 201  # side of the plot of a class
 COLUMNS = 5
 WHITE = (255, 255, 255)
-MIN_WIDTH_PX = 384  # smaller images are enlarged
 
 
 def draw_prior(
@@ -74,8 +82,7 @@ def weight_pictures(
         strides: Pixels per cell of each level.
         classes: Names.
     """
-    factor = max(1, math.ceil(MIN_WIDTH_PX / image.shape[1]))
-    large = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+    large, factor = enlarge(image)
     boxes = np.array(instances.bboxes.tolist(), dtype=float).reshape(-1, 4) * factor
     pictures = [draw_boxes(large, boxes, [classes[label] for label in instances.labels], GROUND_TRUTH_COLOR)]
     for number, (level, stride) in enumerate(zip(levels, strides, strict=True)):
