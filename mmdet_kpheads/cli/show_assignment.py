@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import mmdet.datasets  # noqa: F401  before the run: what is imported in it can print
 import numpy as np
 import torch
 from mmdet.registry import DATASETS, MODELS
@@ -76,7 +77,7 @@ def weight_pictures(
     """The image with its objects, and per level the positive weights of its points.
 
     Args:
-        image: (H, W, 3) BGR, as the network gets it.
+        image: (H, W, 3) BGR; the maps may be larger by the padding of the network input.
         instances: Its objects.
         levels: (H', W') weights in [0, 1] of each level.
         strides: Pixels per cell of each level.
@@ -101,7 +102,7 @@ def weights_of_image(cfg: Config, model: Any, number: int) -> tuple[np.ndarray, 
     """Compute the positive weights of a training image.
 
     Returns:
-        The image as the network gets it, its objects, the weights by level, the class names.
+        The image after the training pipeline, its objects, the weights by level, the class names.
 
     Raises:
         InputError: If the dataset has no such image.
@@ -115,10 +116,7 @@ def weights_of_image(cfg: Config, model: Any, number: int) -> tuple[np.ndarray, 
     with torch.no_grad():
         maps = model.bbox_head(model.extract_feat(data['inputs']))
         levels = model.bbox_head.positive_weights(*maps, [sample.gt_instances], [sample.metainfo])
-    height, width = data['inputs'].shape[-2:]
-    image = np.zeros((height, width, 3), np.uint8)  # padded as the network input is
-    pixels = item['inputs'].permute(1, 2, 0).numpy()
-    image[: pixels.shape[0], : pixels.shape[1]] = pixels
+    image = item['inputs'].permute(1, 2, 0).numpy()  # without the padding of the network input
     return image, sample.gt_instances, [level[0] for level in levels], dataset.metainfo['classes']
 
 

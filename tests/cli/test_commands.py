@@ -457,7 +457,8 @@ def test_what_autoassign_learned_is_drawn():
 
 def test_the_shorter_side_of_the_drawing_is_enlarged():
     image, instances = np.zeros((64, 400, 3), np.uint8), SimpleNamespace(bboxes=np.array([[8, 8, 40, 40]]), labels=[0])
-    pictures = show_assignment.weight_pictures(image, instances, [torch.ones(8, 50)], [8], ('a',))
+    padded = torch.ones(16, 50)
+    pictures = show_assignment.weight_pictures(image, instances, [padded], [8], ('a',))
     assert [picture.shape for picture in pictures] == [(384, 2400, 3)] * 2
 
 

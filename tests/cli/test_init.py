@@ -270,6 +270,7 @@ def test_a_small_model_has_fewer_parameters_smaller_images_and_more_epochs_for_f
 def test_a_cpu_user_is_told_of_the_small_model(monkeypatch, capsys):
     coco_split(Path('mine'))
     for device, words, told in (
+        ('cpu', [], True),
         ('cpu', ['--from-scratch'], True),
         ('cuda', ['--from-scratch'], False),
         ('cpu', ['--model', 'small'], False),
