@@ -193,11 +193,12 @@ ARGUMENTS = (
     Mistake('demo --folder file', A_FILE, '', ''),
     Mistake(
         'train centernet.py --work-dir nowhere/run',
-        '--work-dir: folder ... is not writable',
+        '...: folder ... is not writable',
         'no permission, or a file system that is read-only',
         'name another folder',
         read_only=True,
     ),
+    Mistake('report run', '--out: folder run is not writable', '', '', read_only=True),
 )
 CONFIGS = (
     Mistake(
