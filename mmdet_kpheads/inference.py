@@ -6,6 +6,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from mmdet.registry import MODELS
@@ -24,6 +25,8 @@ from .compat.config_bases import find_config
 from .errors import InputError, listed
 from .fitting import load_whole
 from .hooks.class_check_hook import heads_with_classes
+
+NARROW_RATIO = 32  # of the sides, from which on an image may be resized to nothing
 
 
 def load_model(config: Config | Path | str, checkpoint: str, device: str | None = None) -> nn.Module:
@@ -112,10 +115,28 @@ class Predictor:
 
         Returns:
             Per image ``bboxes`` (N, 4), xyxy in its pixels, ``scores`` and ``labels``, as NumPy arrays.
+
+        Raises:
+            InputError: If an image is so narrow that the pipeline would resize a side to nothing.
         """
         if not images:
             return []
-        batch = pseudo_collate([self.pipeline({'img': image, 'img_id': 0}) for image in images])
+        batch = pseudo_collate([self.prepared(image) for image in images])
         with self.autocast:
             samples = self.model.test_step(batch)
         return [sample.pred_instances.numpy() for sample in samples]
+
+    def prepared(self, image: np.ndarray) -> dict[str, Any]:
+        """What the test pipeline makes of an image.
+
+        Raises:
+            InputError: As :meth:`__call__`.
+        """
+        try:
+            prepared: dict[str, Any] = self.pipeline({'img': image, 'img_id': 0})
+        except cv2.error:
+            height, width = image.shape[:2]
+            if max(height, width) < NARROW_RATIO * min(height, width):
+                raise  # an error of the config
+            raise InputError(f'{width} x {height} pixels are too narrow for the test pipeline') from None
+        return prepared

@@ -236,7 +236,9 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--split', choices=['test', 'val'], help='default: test, if the config has one')
     parser.add_argument('--max-images', type=_not_negative, default=8, help='worst images to draw; default %(default)s')
     parser.add_argument(
-        '--score-thr', type=float, help='score of the confusion matrix and the images; default: that of the best F1'
+        '--score-thr',
+        type=_number(float, 0, 1),
+        help='score of the confusion matrix and the images; default: that of the best F1',
     )
     parser.add_argument('--batch-size', type=_positive, help='images per batch; default: that of the config')
     parser.add_argument('--device', help='for example cpu or cuda:1; default: a GPU if there is one')

@@ -1,16 +1,20 @@
 """Export a detector to ONNX or to torch.export's .pt2."""
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
 from mmdet_kpheads_cli.parsers import parse
 
+from ..data.annotations import MAX_IMAGE_BYTES, read_bytes
+from ..data.image_files import decode
 from ..deploy.files import Export, require_format, write
 from ..deploy.graph import DetectorGraph, require_head
 from ..deploy.input_rule import input_rule
-from ..deploy.onnx_packages import open_onnx
+from ..deploy.onnx_packages import open_onnx, package
 from ..deploy.verification import verify
 from ..errors import InputError, listed
 from ..inference import load_model
@@ -44,9 +48,25 @@ def main(argv: list[str] | None = None) -> int:
     config_checks.require_keys(cfg, 'model', 'test_dataloader')
     arguments.require_checkpoint(args.checkpoint)
     arguments.require_folder('--out', args.out.parent)
+    require_verifiable(args.verify or ())
     with config_errors(cfg):
         export(cfg, args)
         return report(args, build(cfg, args.checkpoint, 'auto')) if args.verify else 0
+
+
+def require_verifiable(images: Sequence[str]) -> None:
+    """Find out before the file is written whether ``--verify`` can compare it.
+
+    Raises:
+        InputError: If an image cannot be read, or ONNX Runtime is not installed.
+    """
+    for image in images:
+        try:
+            decode(read_bytes(Path(image), 'image', MAX_IMAGE_BYTES))
+        except InputError as error:
+            raise InputError(f'--verify {image}: {error}') from error
+    if images:
+        package('onnxruntime')
 
 
 def export(cfg: Config, args: argparse.Namespace) -> None:
@@ -78,12 +98,9 @@ def report(args: argparse.Namespace, model: Any) -> int:
     """Print how far the file and the detector are apart, and return the exit code.
 
     Raises:
-        InputError: If an image cannot be read, or ONNX Runtime is missing or refuses the file.
+        InputError: If ONNX Runtime refuses the file.
     """
-    try:
-        differences = verify(open_onnx(args.out), model, args.verify)
-    except ValueError as error:
-        raise InputError(f'--verify: {error}') from error
+    differences = verify(open_onnx(args.out), model, args.verify)
     for image, found in zip(args.verify, differences, strict=True):
         print(f'{image}: {found}')
     return 1 if any(found.unpaired for found in differences) else 0

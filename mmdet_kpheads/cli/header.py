@@ -51,6 +51,11 @@ def data_lines(cfg: Config, files: Mapping[str, Sequence[AnnotationFile]]) -> It
         yield f'images: {size_range([image.size for image in everything if min(image.size) > 0])}'
 
 
+def print_versions() -> None:
+    """Print what runs: the first line of the header."""
+    print(f'mmdet_kpheads {__version__}, mmdet {mmdet.__version__}, torch {torch.__version__}')
+
+
 def print_plan(cfg: Config, files: Mapping[str, Sequence[AnnotationFile]]) -> None:
     """Print what is known before the model is built.
 
@@ -58,7 +63,6 @@ def print_plan(cfg: Config, files: Mapping[str, Sequence[AnnotationFile]]) -> No
         cfg: The config.
         files: The annotations of each split; without those whose format is not known.
     """
-    print(f'mmdet_kpheads {__version__}, mmdet {mmdet.__version__}, torch {torch.__version__}')
     print(f'model: {model_line(cfg)}')
     for line in data_lines(cfg, {split: found for split, found in files.items() if found}):
         print(line)

@@ -188,6 +188,6 @@ def main(argv: list[str] | None = None) -> None:
     args.out.write_text(text)
     start = re.search(r'^(?:load_from|pretrained) = (?!None)(.*)$', text, re.MULTILINE)
     print(f'wrote {args.out}; training starts from {start[1] if start else "random weights"}')
-    if args.model == 'standard' and args.from_scratch and get_device() == 'cpu':
+    if args.model == 'standard' and get_device() == 'cpu':
         print('no GPU was found: --model small is made for a CPU')
     print(f'next: {PROG} check-dataset {args.out}\n      {PROG} train {args.out}')

@@ -77,13 +77,20 @@ class Run:
 
     def process(self, batch: Sequence[Frame]) -> bool:
         """Predict a batch; returns False if the user ended the command in the window."""
-        for frame in batch:
-            if frame.pixels is None:
-                print(f'skipped: {frame.source.name}: {frame.problem}', file=sys.stderr)
         read = [(frame, frame.pixels) for frame in batch if frame.pixels is not None]
-        self.unreadable += len(batch) - len(read)
-        found = self.predictor([pixels for _, pixels in read])
+        self.skip([(frame, frame.problem) for frame in batch if frame.pixels is None])
+        try:
+            found = self.predictor([pixels for _, pixels in read])
+        except InputError as error:  # all images of a batch have one shape
+            self.skip([(frame, str(error)) for frame, _ in read])
+            return True
         return all(self.write(frame, pixels, one) for (frame, pixels), one in zip(read, found, strict=True))
+
+    def skip(self, frames: Sequence[tuple[Frame, str]]) -> None:
+        """Name frames that cannot be used, with their problems."""
+        self.unreadable += len(frames)
+        for frame, problem in frames:
+            print(f'skipped: {frame.source.name}: {problem}', file=sys.stderr)
 
     def write(self, frame: Frame, pixels: np.ndarray, found: InstanceData) -> bool:
         """Write and show the detections of an image; returns False if the user ended the command."""

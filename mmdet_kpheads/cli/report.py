@@ -21,6 +21,7 @@ def main(argv: list[str] | None = None) -> None:
     config = args.config or str(find_run_config(Path(args.work_dir)))
     cfg = arguments.read_config(argparse.Namespace(**{**vars(args), 'config': config}))
     config_checks.require_keys(cfg, 'model')
+    arguments.require_folder('--out', args.out.parent if args.out else args.work_dir)
     if args.checkpoint:
         arguments.require_checkpoint(args.checkpoint)
     with config_errors(cfg):

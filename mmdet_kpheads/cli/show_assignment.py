@@ -1,13 +1,13 @@
 """Draw what AutoAssign has learned: the center prior per class, and the points assigned to each object."""
 
 import argparse
-import math
 from collections.abc import Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import cv2
+import mmdet.datasets  # noqa: F401  before the run: what is imported in it can print
 import numpy as np
 import torch
 from mmdet.registry import DATASETS, MODELS
@@ -19,7 +19,17 @@ from torch import Tensor
 
 from mmdet_kpheads_cli.parsers import parse
 
-from ..data.visualization import FONT, FONT_SCALE, GROUND_TRUTH_COLOR, blend, colors, draw_boxes, montage, side_by_side
+from ..data.visualization import (
+    FONT,
+    FONT_SCALE,
+    GROUND_TRUTH_COLOR,
+    blend,
+    colors,
+    draw_boxes,
+    enlarge,
+    montage,
+    side_by_side,
+)
 from ..errors import InputError
 from ..fitting import load_whole
 from ..functional.autoassign import log_center_prior, precision_of
@@ -31,7 +41,6 @@ PRIOR_REACH = 4.0  # strides shown on each side of the box center
 PRIOR_PX = 201  # side of the plot of a class
 COLUMNS = 5
 WHITE = (255, 255, 255)
-MIN_WIDTH_PX = 384  # smaller images are enlarged
 
 
 def draw_prior(
@@ -68,14 +77,13 @@ def weight_pictures(
     """The image with its objects, and per level the positive weights of its points.
 
     Args:
-        image: (H, W, 3) BGR, as the network gets it.
+        image: (H, W, 3) BGR; the maps may be larger by the padding of the network input.
         instances: Its objects.
         levels: (H', W') weights in [0, 1] of each level.
         strides: Pixels per cell of each level.
         classes: Names.
     """
-    factor = max(1, math.ceil(MIN_WIDTH_PX / image.shape[1]))
-    large = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+    large, factor = enlarge(image)
     boxes = np.array(instances.bboxes.tolist(), dtype=float).reshape(-1, 4) * factor
     pictures = [draw_boxes(large, boxes, [classes[label] for label in instances.labels], GROUND_TRUTH_COLOR)]
     for number, (level, stride) in enumerate(zip(levels, strides, strict=True)):
@@ -94,7 +102,7 @@ def weights_of_image(cfg: Config, model: Any, number: int) -> tuple[np.ndarray, 
     """Compute the positive weights of a training image.
 
     Returns:
-        The image as the network gets it, its objects, the weights by level, the class names.
+        The image after the training pipeline, its objects, the weights by level, the class names.
 
     Raises:
         InputError: If the dataset has no such image.
@@ -108,10 +116,7 @@ def weights_of_image(cfg: Config, model: Any, number: int) -> tuple[np.ndarray, 
     with torch.no_grad():
         maps = model.bbox_head(model.extract_feat(data['inputs']))
         levels = model.bbox_head.positive_weights(*maps, [sample.gt_instances], [sample.metainfo])
-    height, width = data['inputs'].shape[-2:]
-    image = np.zeros((height, width, 3), np.uint8)  # padded as the network input is
-    pixels = item['inputs'].permute(1, 2, 0).numpy()
-    image[: pixels.shape[0], : pixels.shape[1]] = pixels
+    image = item['inputs'].permute(1, 2, 0).numpy()  # without the padding of the network input
     return image, sample.gt_instances, [level[0] for level in levels], dataset.metainfo['classes']
 
 

@@ -23,7 +23,7 @@ from ..detectors.flip_tta import FlipTTA
 from ..errors import InputError, listed
 from . import arguments, config_checks
 from .failures import config_errors, other_processes_named
-from .header import print_plan, print_run
+from .header import print_plan, print_run, print_versions
 from .running import build_runner
 from .showing import draw, print_pictures, show_progress
 from .speed import speed_up_test, use_fast_metric
@@ -75,7 +75,8 @@ def use_onnx(cfg: Config, path: str) -> None:
     Raises:
         InputError: If the file cannot be run, or has another number of classes than the test set.
     """
-    classes = open_onnx(Path(path)).classes
+    detector = open_onnx(Path(path))
+    classes = detector.classes
     for source in dataset_sources(cfg.test_dataloader.dataset):
         if len(source.classes) != len(classes):
             raise InputError(
@@ -84,6 +85,8 @@ def use_onnx(cfg: Config, path: str) -> None:
             )
         if source.classes != tuple(classes):
             print(f'note: {path} names its classes {listed(classes)}, the test set {listed(source.classes)}')
+    if detector.metadata['nms'] == 'none':
+        print(f'note: {path} was exported with --nms none, so these are the metrics of boxes that are not suppressed')
     cfg.model = ConfigDict(type='mmdet_kpheads.OnnxModel', path=path)
     cfg.load_from, cfg.resume = None, False
     cfg.test_dataloader.batch_size = 1  # the log counts images
@@ -133,6 +136,7 @@ def run(cfg: Config, args: argparse.Namespace) -> None:
     cfg.load_from = args.checkpoint
     if args.onnx:
         use_onnx(cfg, args.onnx)
+    print_versions()
     print_plan(cfg, files)
     apply_arguments(cfg, args)
     runner = build_runner(cfg)

@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..hooks import LoadingReportHook
 from . import arguments, config_checks
 from .failures import config_errors, ending_well
-from .header import print_plan, print_run
+from .header import print_plan, print_run, print_versions
 from .resuming import resume
 from .running import build_runner
 from .showing import draw, print_pictures, show_progress, skip_zero_counters
@@ -112,6 +112,7 @@ def main(argv: list[str] | None = None) -> None:
     with ending_well(cfg), shared_annotations.sharing():
         with config_errors(cfg):
             check_config(cfg)
+            print_versions()
             apply_arguments(cfg, args)
             check_inputs(cfg)
         run(cfg, args)

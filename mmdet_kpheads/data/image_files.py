@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -18,6 +19,7 @@ from PIL import ExifTags, Image
 from ..errors import InputError, shown
 from .annotations import MAX_IMAGE_BYTES, AnnotatedImage, Problem, progress, read_bytes
 
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
 BATCH_PER_PROCESS = 64
 CHUNK = 8
 EXIF_MARKS = (b'Exif\0\0', b'eXIf', b'EXIF')  # JPEG, PNG, WebP
@@ -114,9 +116,28 @@ def orientation(content: bytes) -> int:
         return UPRIGHT
     try:
         with Image.open(io.BytesIO(content)) as image:
-            value = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
+            return _orientation(image)
     except Exception:  # what Pillow cannot read, the decoder reports
         return UPRIGHT
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Width and height of an image as a decoder of colors returns it, turned by its EXIF orientation.
+
+    Raises:
+        InputError: If the file is not an image.
+    """
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            turned = _orientation(image) in SWAPS_SIDES
+    except Exception as error:  # Pillow's plugins raise every kind
+        raise InputError(f'{path} cannot be read as an image: {error}') from error
+    return (height, width) if turned else (width, height)
+
+
+def _orientation(image: Image.Image) -> int:
+    value = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
     return value if value in range(1, 9) else UPRIGHT
 
 

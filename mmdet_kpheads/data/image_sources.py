@@ -11,10 +11,12 @@ import numpy as np
 
 from ..errors import InputError
 from .annotations import MAX_IMAGE_BYTES, read_bytes
-from .image_files import decode
+from .image_files import IMAGE_SUFFIXES, decode
 
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv')
+OPENCV_SILENT, FFMPEG_QUIET = 0, '-8'  # log levels
+NO_FRAME = 'OpenCV finds no frame in it'
+NO_CAMERA = 'there is no camera of this number, or another program uses it'
 DEFAULT_RATE = 30.0  # frames per second, where a camera does not report its own
 
 
@@ -39,7 +41,7 @@ class Source:
         """Return the number of frames; None if it is not known."""
         if self.is_camera:
             return None
-        return int(cv2.VideoCapture(self.name).get(cv2.CAP_PROP_FRAME_COUNT)) if self.is_stream else 1
+        return max(0, int(open_capture(self).get(cv2.CAP_PROP_FRAME_COUNT))) if self.is_stream else 1
 
 
 @dataclass(frozen=True)
@@ -135,15 +137,25 @@ def read_image(source: Source) -> Frame:
         return Frame(source, None, problem=str(error))
 
 
+def open_capture(source: Source) -> cv2.VideoCapture:
+    """Open a video or camera without the messages of OpenCV and FFmpeg: what cannot be read is reported by us."""
+    os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', FFMPEG_QUIET)  # read when the first video is opened
+    level = cv2.setLogLevel(OPENCV_SILENT)
+    try:
+        return cv2.VideoCapture(int(source.name) if source.is_camera else source.name)
+    finally:
+        cv2.setLogLevel(level)
+
+
 def read_stream(source: Source) -> Iterator[Frame]:
     """Read a video or camera; yields one frame without pixels if it cannot be read."""
-    capture = cv2.VideoCapture(int(source.name) if source.is_camera else source.name)
+    capture = open_capture(source)
     try:
         rate, number = capture.get(cv2.CAP_PROP_FPS) or DEFAULT_RATE, 0
         while (read := capture.read())[0]:
             yield Frame(source, read[1], number, rate)
             number += 1
         if number == 0:
-            yield Frame(source, None, problem='OpenCV finds no frame in it')
+            yield Frame(source, None, problem=NO_CAMERA if source.is_camera else NO_FRAME)
     finally:
         capture.release()

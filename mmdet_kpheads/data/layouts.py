@@ -10,19 +10,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from ..errors import InputError, listed
 from . import yolo
 from .annotations import AnnotatedImage, AnnotationFile, read_coco, read_json, read_text, read_voc_image
 from .check import missing_images
+from .image_files import IMAGE_SUFFIXES, image_size
 
-IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 EVERYTHING = 'all'  # the split of files whose path names none
 SPLIT_WORDS = {'train': 'train', 'val': 'val', 'valid': 'val', 'validation': 'val', 'dev': 'val', 'test': 'test'}
 SPLIT_WORD = re.compile(rf'(?<![a-z])({"|".join(SPLIT_WORDS)})(?![a-z])')
 COCO_KEYS = {'images', 'annotations', 'categories'}
-EXIF_ORIENTATION, FIRST_TURNED = 0x0112, 5  # orientations from 5 on exchange width and height
 
 
 @dataclass
@@ -152,6 +149,8 @@ def _supercategories(path: Path) -> set[str]:
 
 def _coco_split(folder: DatasetFolder, name: str, annotations: AnnotationFile) -> Split:
     """Find the folder that the file names of a COCO file are relative to."""
+    if not annotations.images:
+        raise InputError(f'{annotations.path} lists no images')
     candidates: Counter[Path] = Counter()
     for image in annotations.images:
         parts = image.path.parts
@@ -159,7 +158,7 @@ def _coco_split(folder: DatasetFolder, name: str, annotations: AnnotationFile) -
             if path.parts[-len(parts) :] == parts:
                 candidates[Path(*path.parts[: -len(parts)])] += 1
     if not candidates:
-        example = annotations.images[0].path if annotations.images else 'any'
+        example = annotations.images[0].path
         raise InputError(f'{annotations.path}: none of its images is in {folder.root}, for example {example}')
     # of several copies, such as those of a VOC layout beside it, the one that is less deep in the folder
     images = max(candidates, key=lambda path: (candidates[path], folder.split_of(path / 'x') == name, -len(path.parts)))
@@ -233,21 +232,6 @@ def by_folder(folder: DatasetFolder, images: Iterable[tuple[Path, AnnotatedImage
     for path, image in images:
         splits.setdefault(folder.split_of(path), Split([], folder.root)).images.append(image)
     return splits
-
-
-def image_size(path: Path) -> tuple[int, int]:
-    """Width and height of an image as it is trained on, which is turned as its EXIF entry says.
-
-    Raises:
-        InputError: If the file is not an image.
-    """
-    try:
-        with Image.open(path) as image:
-            turned = image.getexif().get(EXIF_ORIENTATION, 1) >= FIRST_TURNED
-            width, height = image.size
-    except OSError as error:
-        raise InputError(f'{path} cannot be read as an image: {error}') from error
-    return (height, width) if turned else (width, height)
 
 
 FORMATS: dict[str, Callable[[DatasetFolder], FoundDataset | None]] = {

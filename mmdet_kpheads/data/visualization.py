@@ -23,6 +23,7 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX
 FONT_SCALE = 0.45
 MAP_OPACITY = 0.55
 MIN_IMAGE_SIDE_PX = 384  # keeps captions legible
+MAX_ENLARGED_SIDE_PX = 4096
 SAME_OBJECT_IOU = 0.9  # a box of the same class that overlaps a better one by more is not drawn
 GOLDEN_RATIO = 0.618034  # of the color circle between two classes: keeps the first classes far apart
 PX_PER_LINE_PX = 350  # shorter image side per further pixel of line width
@@ -30,7 +31,7 @@ PX_PER_FONT_SCALE = 1200
 DARK = 140  # luminance below which a caption is white
 
 
-def read_enlarged(path: Path | str) -> tuple[np.ndarray, float]:
+def read_enlarged(path: Path | str) -> tuple[np.ndarray, int]:
     """Read an image and enlarge a small one by an integer factor; returns the image and the factor.
 
     Raises:
@@ -39,12 +40,16 @@ def read_enlarged(path: Path | str) -> tuple[np.ndarray, float]:
     return enlarge(decode(read_bytes(Path(path), 'image', MAX_IMAGE_BYTES)))
 
 
-def enlarge(image: np.ndarray) -> tuple[np.ndarray, float]:
-    """Enlarge a small image by an integer factor; returns the image and the factor."""
-    factor = max(1, math.ceil(MIN_IMAGE_SIDE_PX / min(image.shape[:2])))
+def enlarge(image: np.ndarray) -> tuple[np.ndarray, int]:
+    """Enlarge a small image by an integer factor; returns the image and the factor.
+
+    An image with a long side is enlarged less, so that a narrow strip does not become a picture of gigabytes.
+    """
+    sides = image.shape[:2]
+    factor = max(1, min(math.ceil(MIN_IMAGE_SIDE_PX / min(sides)), MAX_ENLARGED_SIDE_PX // max(sides)))
     if factor == 1:
-        return image, 1.0
-    return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC), float(factor)
+        return image, 1
+    return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC), factor
 
 
 def drawing_order(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:

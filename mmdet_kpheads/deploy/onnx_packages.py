@@ -24,8 +24,10 @@ def open_onnx(path: Path) -> OnnxDetector:
     """An exported file in ONNX Runtime.
 
     Raises:
-        InputError: If ONNX Runtime is not installed or cannot run the file, or ``export`` did not write it.
+        InputError: If there is no such file, ONNX Runtime is missing or refuses it, or ``export`` did not write it.
     """
+    if not path.is_file():  # ONNX Runtime's message about a folder does not say so
+        raise InputError(f'{path} is a folder' if path.is_dir() else f'ONNX file not found: {path}')
     package('onnxruntime')
     try:
         return OnnxDetector(path)

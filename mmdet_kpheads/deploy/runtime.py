@@ -92,6 +92,8 @@ def read_image(image: str | Path | np.ndarray) -> np.ndarray:
     Raises:
         ValueError: If the image cannot be read or has another shape.
     """
+    if not isinstance(image, np.ndarray) and not Path(image).is_file():  # OpenCV would also print a warning
+        raise ValueError(f'image not found: {image}')
     pixels = image if isinstance(image, np.ndarray) else cv2.imread(str(image))
     if pixels is None:
         raise ValueError(f'{image} is not a readable image')
@@ -128,7 +130,7 @@ def resized_size(size: tuple[int, int], metadata: Mapping[str, Any]) -> tuple[in
         return min(scale[1], most_height), min(scale[0], most_width)
     wanted = min(max(scale) / max(size), min(scale) / min(size)) if scale else 1.0
     factor = min(wanted, most_height / height, most_width / width)
-    return int(height * factor + 0.5), int(width * factor + 0.5)
+    return max(1, int(height * factor + 0.5)), max(1, int(width * factor + 0.5))
 
 
 def input_size(size: tuple[int, int], metadata: Mapping[str, Any]) -> tuple[int, int]:
@@ -150,6 +152,18 @@ def image_boxes(boxes: np.ndarray, placement: Placement) -> np.ndarray:
     return scaled
 
 
+def main(arguments: Sequence[str]) -> None:
+    """Print a line per detection: class, score, x1 y1 x2 y2. A mistake ends the process in one line."""
+    if len(arguments) != 2:
+        sys.exit('usage: python runtime.py MODEL.onnx IMAGE')
+    model, image = arguments
+    try:
+        found = OnnxDetector(model)(image)
+    except ValueError as error:
+        sys.exit(f'error: {error}')
+    for box, score, _, name in zip(*found, strict=True):
+        print(f'{name} {score:.3f} {" ".join(f"{side:.1f}" for side in box)}')
+
+
 if __name__ == '__main__':
-    for box, score, _, name in zip(*OnnxDetector(sys.argv[1])(sys.argv[2]), strict=True):
-        print(f'{name} {score:.3f} {box.round(1).tolist()}')
+    main(sys.argv[1:])

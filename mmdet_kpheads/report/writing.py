@@ -71,8 +71,8 @@ def write_report(
     cfg.work_dir = str(work_dir)
     split = chosen_split(cfg, split)
     path = Path(out or work_dir / REPORT)
-    if not path.parent.is_dir():
-        raise InputError(f'--out: there is no folder {path.parent}')
+    if path.is_dir():
+        raise InputError(f'--out: {path} is a folder: name a file')
     checkpoint = checkpoint or find_run_checkpoint(cfg)
     require_readable(cfg[f'{split}_dataloader'].dataset)
     model: Any = load_model(cfg, checkpoint, device)
@@ -94,6 +94,7 @@ def write_report(
     classes = textwrap.shorten(', '.join(model.dataset_meta['classes']), 120, placeholder=' ...')
     subtitle = f'{head}, {len(model.dataset_meta["classes"])} classes: {classes}'
     footer = f'Written by mmdet_kpheads {__version__} on {datetime.now():%Y-%m-%d %H:%M}.'
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(render(work_dir.resolve().name, subtitle, parts, footer), encoding='utf-8')
     return path
 

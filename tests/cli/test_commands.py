@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import cv2
 import mmdet
 import mmengine
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -79,14 +80,18 @@ def test_a_second_run_of_a_process_writes_its_own_scalars():
 def test_a_run_begins_with_a_short_header(capfd):
     """As the command runs it: nothing of other packages, and in the log file the config and the hooks."""
     quiet_run = ['train', CONFIG, '--work-dir', 'quiet', '--show-dir', 'shown_in_training', '--show-every', '2']
+    quiet_run += ['--fast', '--resume']
     assert subcommands.main([*quiet_run, '--cfg-options', *SHORT, 'randomness.seed=7']) == 0
     printed, errors = capfd.readouterr()
     lines = printed.splitlines()
     first = next(index for index, line in enumerate(lines) if 'Epoch(train)' in line)
     header = '\n'.join(lines[:first])
-    assert first <= 16 and not errors
+    assert first <= 18 and not errors
+    assert lines[0].startswith('mmdet_kpheads ')
     for text in (
         rf'^mmdet_kpheads {re.escape(mmdet_kpheads.__version__)}, mmdet \S+, torch \S+$',
+        r'^speed: ',
+        r'^resume: no checkpoint in quiet, so from the beginning$',
         r'^model: CenterNet, mmdet_kpheads\.CenterNetHead, ResNet',
         r'^train: 8 images, \d+ boxes in data/digits/annotations/train\.json$',
         r'^val: 4 images, ',
@@ -448,6 +453,13 @@ def test_what_autoassign_learned_is_drawn():
     assert weights.shape == (384, 4 * 384 + 3 * 4, 3)  # the image and three levels, enlarged
     image, finest = weights[:, :384], weights[:, 388 : 2 * 384 + 4]
     assert abs(image.astype(int) - finest.astype(int)).mean() > 10
+
+
+def test_the_shorter_side_of_the_drawing_is_enlarged():
+    image, instances = np.zeros((64, 400, 3), np.uint8), SimpleNamespace(bboxes=np.array([[8, 8, 40, 40]]), labels=[0])
+    padded = torch.ones(16, 50)
+    pictures = show_assignment.weight_pictures(image, instances, [padded], [8], ('a',))
+    assert [picture.shape for picture in pictures] == [(384, 2400, 3)] * 2
 
 
 @pytest.mark.parametrize(

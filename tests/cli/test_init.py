@@ -208,11 +208,6 @@ def test_difficult_objects_of_voc_stay_ignored():
     assert [instance['ignore_flag'] for instance in data.get_data_info(0)['instances']] == [1, 0]
 
 
-def test_a_turned_image_has_the_size_that_is_trained_on():
-    write_image(Path('turned.jpg'), exif_orientation=6)
-    assert layouts.image_size(Path('turned.jpg')) == (HEIGHT, WIDTH)
-
-
 def test_a_polygon_of_yolo_is_its_box():
     yolo_flat(Path('mine'))
     x1, y1, x2, y2 = np.array(BOX) / [*SIZE, *SIZE]
@@ -275,6 +270,7 @@ def test_a_small_model_has_fewer_parameters_smaller_images_and_more_epochs_for_f
 def test_a_cpu_user_is_told_of_the_small_model(monkeypatch, capsys):
     coco_split(Path('mine'))
     for device, words, told in (
+        ('cpu', [], True),
         ('cpu', ['--from-scratch'], True),
         ('cuda', ['--from-scratch'], False),
         ('cpu', ['--model', 'small'], False),
@@ -403,6 +399,10 @@ def lost_images(root):
     (root / 'x/2.jpg').unlink()
 
 
+def no_images(root):
+    write(root / 'train.json', '{"images": [], "annotations": [], "categories": []}')
+
+
 def all_lost(root):
     lost_images(root)
     (root / 'x/1.jpg').unlink()
@@ -450,6 +450,7 @@ def one_image(root):
         (lambda root: write(root / 'x.json', '{'), r'broken JSON in mine/x\.json'),
         (no_image, r'mine/a\.xml: its image a\.jpg is not in mine, with any extension'),
         (lost_images, r'image not found: mine/train\.json, image 2: mine/x/2\.jpg'),
+        (no_images, r'mine/train\.json lists no images'),
         (all_lost, r'mine/train\.json: none of its images is in mine, for example 1\.jpg'),
         (twice, r"2 COCO files for the split 'train': .*train_old\.json"),
         (missing_in_list, r'val\.txt: no annotation c\.xml \(1 of 2 are missing\)'),

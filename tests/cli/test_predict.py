@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -167,14 +169,50 @@ def test_a_camera_runs_until_it_is_interrupted(checkpoint, monkeypatch):
     assert cv2.VideoCapture('predictions/camera_0.mp4').get(cv2.CAP_PROP_FPS) == image_sources.DEFAULT_RATE
 
 
-def test_what_cannot_be_read_is_named_and_skipped(checkpoint, capsys):
+def test_what_cannot_be_read_is_named_and_skipped(checkpoint, capfd):
+    """In a line each, without those of OpenCV and FFmpeg."""
     for name in ('photos/broken.jpg', 'photos/broken.mp4'):
         Path(name).write_bytes(b'not an image')
-    assert predict.main([CONFIG, checkpoint, 'photos', *ALL, '--no-pictures']) == 1
-    printed = capsys.readouterr()
-    assert 'skipped: photos/broken.jpg: cv2 cannot decode it' in printed.err
-    assert 'skipped: photos/broken.mp4: OpenCV finds no frame in it\n' in printed.err
-    assert '3 images, ' in printed.out and ', 2 could not be read; ' in printed.out
+    assert predict.main([CONFIG, checkpoint, 'photos', '99', *ALL, '--no-pictures']) == 1
+    printed = capfd.readouterr()
+    lines = [line for line in printed.err.splitlines() if not line.startswith('[mov')]  # of FFmpeg: see below
+    assert lines == [
+        'skipped: photos/broken.jpg: cv2 cannot decode it: it is truncated, or no image',
+        'skipped: photos/broken.mp4: OpenCV finds no frame in it',
+        'skipped: 99: there is no camera of this number, or another program uses it',
+    ]
+    assert '3 images, ' in printed.out and ', 3 could not be read; ' in printed.out
+
+
+@pytest.mark.slow
+def test_ffmpeg_is_silent(pictures):
+    """It reads its level once in a process."""
+    Path('broken.mp4').write_bytes(b'not a video')
+    script = (
+        'import sys; from pathlib import Path; from mmdet_kpheads.data.image_sources import Source, read_stream;'
+        'print([frame.problem for frame in read_stream(Source(sys.argv[1], Path("x")))])'
+    )
+    command, package = [sys.executable, '-c', script, str(pictures / 'broken.mp4')], Path(mmdet_kpheads.__file__)
+    seen = subprocess.run(command, capture_output=True, text=True, check=True, cwd=package.parents[1])
+    assert 'moov' not in seen.stderr
+    assert seen.stdout == "['OpenCV finds no frame in it']\n"
+
+
+def test_an_image_that_would_be_resized_to_nothing_is_skipped(checkpoint, capsys):
+    """A config with a wrong size is an error for every image, of whatever shape."""
+    cv2.imwrite('photos/line.png', np.zeros((1, 800, 3), np.uint8))
+    cfg = Config.fromfile(mmdet_kpheads.find_config(CONFIG))
+    cfg.test_dataloader.dataset.pipeline.insert(1, dict(type='Resize', scale=(64, 64), keep_ratio=True))
+    cfg.dump('resized.py')
+    assert predict.main(['resized.py', checkpoint, 'photos', *ALL]) == 1
+    assert capsys.readouterr().err == (
+        'skipped: photos/line.png: 800 x 1 pixels are too narrow for the test pipeline\n'
+    )
+    assert len(found()['images']) == 3
+    cfg.test_dataloader.dataset.pipeline[1]['scale'] = (0, 0)
+    cfg.dump('resized.py')
+    with pytest.raises(InputError, match='the scale of Resize must be two positive numbers'):
+        predict.main(['resized.py', checkpoint, 'photos', *ALL])
 
 
 @pytest.mark.parametrize(

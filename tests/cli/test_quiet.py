@@ -1,6 +1,7 @@
 """What of other packages is shown, and what is in the log file only."""
 
 import logging
+import subprocess
 import sys
 import warnings
 from contextlib import contextmanager
@@ -145,3 +146,11 @@ def test_all_is_as_before_afterwards(capsys):
     assert (MMLogger.__init__, warnings.showwarning, logger.handlers[0].formatter) == before
     assert 'print' not in vars(sys.modules['mmengine.logging.logger'])
     assert quiet.is_shown not in logger.handlers[0].filters
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('command', ['train', 'test', 'report', 'show_assignment'])
+def test_what_reads_datasets_is_imported_before_the_run(command):
+    """What is imported in it would print that it loads the annotations."""
+    script = f'import mmdet_kpheads.cli.{command}, sys; sys.exit("pycocotools.coco" not in sys.modules)'
+    subprocess.run([sys.executable, '-c', script], cwd=Path(quiet.__file__).parents[1], check=True)

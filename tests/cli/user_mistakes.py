@@ -193,11 +193,12 @@ ARGUMENTS = (
     Mistake('demo --folder file', A_FILE, '', ''),
     Mistake(
         'train centernet.py --work-dir nowhere/run',
-        '--work-dir: folder ... is not writable',
+        '...: folder ... is not writable',
         'no permission, or a file system that is read-only',
         'name another folder',
         read_only=True,
     ),
+    Mistake('report run', '--out: folder run is not writable', '', '', read_only=True),
 )
 CONFIGS = (
     Mistake(
@@ -818,6 +819,13 @@ INPUTS = (
         code=1,
     ),
     Mistake(
+        'predict centernet.py good.pth 99',
+        'skipped: ...: there is no camera of this number, or another program uses it',
+        'a number is a camera unless it is a file',
+        'check the number, or name a file',
+        code=1,
+    ),
+    Mistake(
         'predict centernet.py good.pth photo.jpg --out .',
         '--out ... would replace the input ...: take another folder',
         'the picture would replace the image',
@@ -873,6 +881,24 @@ INPUTS = (
         'a package for the export is missing',
         'follow the message',
         without='onnx',
+    ),
+    Mistake(
+        'export centernet.py good.pth --out model.onnx --size 64 64 --verify nowhere.jpg',
+        '--verify ...: image not found: ...',
+        'a path that does not exist',
+        'check the path',
+    ),
+    Mistake(
+        'test centernet.py --onnx nowhere.onnx',
+        'ONNX file not found: ...',
+        'a path that does not exist',
+        'check the path',
+    ),
+    Mistake(
+        'report run --out data',
+        '--out: ... is a folder: name a file',
+        'a folder as the report',
+        'follow the message',
     ),
     Mistake(
         'export centernet.py good.pth --out model.pt2 --size 64 64 --verify photo.jpg',

@@ -11,6 +11,7 @@ from PIL import Image
 from mmdet_kpheads.data import image_files
 from mmdet_kpheads.data.annotations import AnnotatedImage
 from mmdet_kpheads.data.image_files import Decoding, image_file_problems
+from mmdet_kpheads.errors import InputError
 
 CRASH = b'crash'
 
@@ -58,3 +59,22 @@ def test_images_are_decoded_as_the_pipeline_does(images):
 
 def test_no_images():
     assert not list(image_file_problems([]))
+
+
+@pytest.mark.parametrize(('turn', 'size'), [(1, (6, 4)), (3, (6, 4)), (6, (4, 6)), (8, (4, 6)), (9, (6, 4))])
+def test_the_size_is_that_of_the_decoded_image(turn, size, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(tmp_path / 'a.jpg', exif=exif)
+    assert image_files.image_size(tmp_path / 'a.jpg') == size
+    assert image_files.decode((tmp_path / 'a.jpg').read_bytes()).shape == (*size[::-1], 3)
+
+
+def test_what_has_no_size_is_named(tmp_path, monkeypatch):
+    (tmp_path / 'a.jpg').write_text('no pixels')
+    with pytest.raises(InputError, match=r'a\.jpg cannot be read as an image: '):
+        image_files.image_size(tmp_path / 'a.jpg')
+    Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(tmp_path / 'large.png')
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 10)
+    with pytest.raises(InputError, match=r'large\.png cannot be read as an image: Image size \(24 pixels\) exceeds'):
+        image_files.image_size(tmp_path / 'large.png')

@@ -28,6 +28,8 @@ def test_small_images_are_enlarged(tmp_path):
     assert factor == 3 and image.shape == (384, 384, 3)
     assert visualization.enlarge(np.zeros((300, 400, 3), np.uint8))[0].shape == (600, 800, 3)
     assert visualization.enlarge(np.zeros((384, 400, 3), np.uint8))[1] == 1
+    assert visualization.enlarge(np.zeros((2, 1000, 3), np.uint8))[0].shape == (8, 4000, 3)
+    assert visualization.enlarge(np.zeros((5000, 2, 3), np.uint8))[1] == 1
     with pytest.raises(InputError, match=r'b\.png'):
         visualization.read_enlarged(tmp_path / 'b.png')
 

@@ -10,7 +10,9 @@ import cv2
 import numpy as np
 import pytest
 from mmengine import load
+from mmengine.config import Config
 
+from mmdet_kpheads.cli.test import use_onnx
 from mmdet_kpheads.data.annotations import AnnotatedImage
 from mmdet_kpheads.data.coco_writer import coco_dict
 from mmdet_kpheads.data.digits import CLASSES
@@ -84,7 +86,14 @@ def test_coco_metrics_are_those_of_the_checkpoint(head, exported, checkpoints, t
     in_torch, in_onnx = both(config_of(head), checkpoint, exported(head, '--dynamic'), coco_options(tmp_path))
     assert 0.1 < in_torch['coco/bbox_mAP'] < 0.95
     assert in_onnx == pytest.approx(in_torch, abs=1e-3)
-    assert 'names its classes' in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert 'names its classes' in printed and '--nms none' not in printed
+
+
+def test_a_file_without_nms_is_mentioned(exported, capsys):
+    cfg = Config.fromfile(config_of('cornernet'))
+    use_onnx(cfg, str(exported('cornernet', '--nms', 'none')))
+    assert 'was exported with --nms none, so these are the metrics of boxes that are not' in capsys.readouterr().out
 
 
 def test_voc_metrics_are_those_of_the_checkpoint(exported, checkpoints, tmp_path, monkeypatch, capsys):
@@ -123,7 +132,8 @@ def test_files_that_cannot_be_tested_are_one_line(exported, tmp_path, monkeypatc
     Path('val.json').write_text(json.dumps(coco_dict([], CLASSES)))
     classes = ["test_dataloader.dataset.metainfo.classes=['zero','one']"]
     for file, options, message in (
-        ('none.onnx', [], "error: none.onnx cannot be run: .*File doesn't exist"),
+        ('none.onnx', [], r'error: ONNX file not found: none\.onnx'),
+        ('.', [], r'error: \. is a folder'),
         (junk, [], r'error: junk\.onnx cannot be run: .*Protobuf parsing failed'),
         (bare, [], r"error: bare\.onnx has no metadata 'mmdet_kpheads': write it with mmdet-kpheads export"),
         (good, classes, r"has 10 classes \('a', .*\), but the test set of .*digits\.py has 2 \('zero', 'one'\)"),

@@ -1,5 +1,6 @@
 """The runtime prepares images as mmdet does, gives boxes in the image's own pixels, and needs no torch."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,14 @@ def test_what_is_smaller_than_the_input_is_padded_after_the_image():
     assert (images[0, :, :, 32:] == np.array([123, 116, 103], np.float32)[:, None, None]).all()
 
 
+def test_a_narrow_image_keeps_a_pixel():
+    rule = input_rule(
+        [LOAD, dict(type='Resize', scale=(64, 64), keep_ratio=True), PACK], preprocessor(), (64, 64), False
+    )
+    _, placement = runtime.network_input(noise(1, 800), rule)
+    assert placement.size == (1, 64)
+
+
 def test_boxes_return_to_the_image_and_are_clipped_to_it():
     placement = runtime.Placement((0.5, 2.0), (10, 20), (100, 50))
     boxes = np.float32([[15, 30, 60, 120], [-5, -5, 500, 500]])
@@ -144,11 +153,29 @@ def test_the_file_runs_alone_without_torch(exported, images):
     np.testing.assert_allclose(scores, OnnxDetector(model)(images[0]).scores, atol=6e-4)
 
 
-def test_bad_inputs_are_named(exported, tmp_path):
+def test_as_a_script_it_prints_lines(exported, images, tmp_path, capsys):
+    model = str(exported('centernet', '--dynamic'))
+    runtime.main([model, images[0]])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines and all(re.fullmatch(r'[a-j] [01]\.\d{3}( \d+\.\d){4}', line) for line in lines), lines
+    for arguments, message in (
+        ([model], r'usage: python runtime\.py MODEL\.onnx IMAGE'),
+        ([model, 'none.jpg'], r'error: image not found: none\.jpg'),
+        (['none.onnx', images[0]], r'error: none\.onnx cannot be run: '),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            runtime.main(arguments)
+
+
+def test_bad_inputs_are_named(exported, tmp_path, capfd):
     onnx = pytest.importorskip('onnx')
     detector = OnnxDetector(exported('centernet', '--dynamic'))
-    with pytest.raises(ValueError, match=r'none\.jpg is not a readable image'):
+    with pytest.raises(ValueError, match=r'image not found: .*none\.jpg'):
         detector(tmp_path / 'none.jpg')
+    (tmp_path / 'text.jpg').write_text('no pixels')
+    with pytest.raises(ValueError, match=r'text\.jpg is not a readable image'):
+        detector(tmp_path / 'text.jpg')
+    assert not capfd.readouterr().err
     with pytest.raises(ValueError, match=r'must have the shape \(H, W, 3\), but got \(4, 4\)'):
         detector(np.zeros((4, 4), np.uint8))
     model = onnx.load(exported('centernet', '--dynamic'))

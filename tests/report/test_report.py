@@ -238,7 +238,8 @@ def test_ground_truth_is_drawn_on_the_image():
         (['work_dirs/centernet', '--checkpoint', 'no.pth'], r'checkpoint not found: no\.pth'),
         (['work_dirs/centernet', '--checkpoint', 'voc.py'], r"checkpoint 'voc\.py' cannot be read: it is not a ch"),
         (['work_dirs/centernet', '--checkpoint', 'work_dirs/autoassign/epoch_2.pth'], 'does not fit'),
-        (['work_dirs/centernet', '--out', 'no/where.html'], r'--out: there is no folder no'),
+        (['work_dirs/centernet', '--out', 'data'], r'--out: data is a folder: name a file'),
+        (['work_dirs/centernet', '--out', 'voc.py/where.html'], r'--out: voc\.py is not a folder; a part of the path'),
         (['work_dirs/centernet', '--device', 'nothing'], "device 'nothing' cannot be used"),
         (['work_dirs/centernet', '--config', 'nowhere.py'], 'config not found: nowhere'),
         (
