@@ -27,7 +27,7 @@ COMMAND = re.compile(r'(^ *|`)(mmdet-kpheads|python tools/\w+\.py) ([^\n`#]*)', 
 
 
 # by tests/deploy, tests/cli/test_predict.py and tests/report, with what they need
-TESTED_ELSEWHERE = ('OnnxDetector', 'supervision', 'write_report')
+TESTED_ELSEWHERE = ('OnnxDetector', 'supervision', 'sv.InferenceSlicer', 'write_report')
 
 
 class Block(NamedTuple):

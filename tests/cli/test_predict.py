@@ -320,6 +320,34 @@ def test_detections_go_into_supervision(checkpoint):
     np.testing.assert_array_equal(detections.xyxy, result.pred_instances.bboxes.numpy())
 
 
+def test_detections_in_a_zone_and_in_slices(checkpoint):
+    supervision = pytest.importorskip('supervision')
+    model = mmdet_kpheads.load_model(CONFIG, checkpoint, 'cpu')
+    image = cv2.imread('photos/a.jpg')
+    height, width = image.shape[:2]
+
+    def detect(part):
+        return supervision.Detections.from_mmdetection(inference_detector(model, part))
+
+    everywhere = supervision.PolygonZone(
+        np.array([[-9, -9], [width + 9, -9], [width + 9, height + 9], [-9, height + 9]])
+    )
+    detections = detect(image)
+    assert everywhere.trigger(detections).all() and len(detections) > 5
+    slicer = supervision.InferenceSlicer(detect, slice_wh=max(height, width), overlap_wh=0, iou_threshold=1.0)
+    assert len(slicer(np.hstack([image, image]))) > len(detections)
+
+
+def test_detections_are_tracked(checkpoint):
+    supervision, trackers = (pytest.importorskip(name) for name in ('supervision', 'trackers'))
+    result = inference_detector(mmdet_kpheads.load_model(CONFIG, checkpoint, 'cpu'), 'photos/a.jpg')
+    detections = supervision.Detections.from_mmdetection(result)[:1]
+    detections.confidence[:] = 0.9
+    tracker = trackers.ByteTrackTracker()
+    ids = [tracker.update(detections).tracker_id[0] for _ in range(5)]
+    assert ids[-1] == ids[-2] >= 0  # a track that lasts
+
+
 @pytest.mark.parametrize('meta', [{}, {'dataset_meta': {'CLASSES': ['one']}}, {'CLASSES': ('one',)}])
 def test_classes_of_older_checkpoints(meta):
     cfg = Config.fromfile(mmdet_kpheads.find_config(CONFIG))
