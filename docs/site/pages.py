@@ -54,8 +54,9 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
     def outside(match: re.Match[str]) -> str:
         text, path = match.groups()
-        if path in COPIES:
-            return f'[{text}]({COPIES[path]})'
+        file, *anchor = path.split('#')
+        if file in COPIES:
+            return f'[{text}]({"#".join([COPIES[file], *anchor])})'
         return f'[{text}]({config.repo_url}/blob/main/{path})' if config.repo_url else text
 
     def title(match: re.Match[str]) -> str:
