@@ -55,6 +55,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     def outside(match: re.Match[str]) -> str:
         text, path = match.groups()
         file, *anchor = path.split('#')
+        if '/' in page.file.src_uri:  # ../ leads from a folder of docs/ to docs/
+            return match[0]
         if file in COPIES:
             return f'[{text}]({"#".join([COPIES[file], *anchor])})'
         return f'[{text}]({config.repo_url}/blob/main/{path})' if config.repo_url else text
