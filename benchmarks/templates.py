@@ -66,13 +66,20 @@ def run(args: argparse.Namespace, seed: int) -> dict[str, Any]:
 
 def table(rows: Iterable[dict[str, Any]]) -> list[list[str]]:
     """Mean and standard deviation over the seeds: the default of each head, then its other settings, best AP first."""
-    groups = sorted(by_head(rows).items(), key=lambda group: (group[0][1], group[0][0] != 'default'))
+    groups = {
+        (head, setting != 'default', -mean(runs, 'ap'), setting): runs
+        for (setting, head), runs in by_head(rows).items()
+    }
     lines = []
-    for (setting, head), runs in groups:
+    for (head, _, _, setting), runs in sorted(groups.items()):
         aps = [percent([run[name] for run in runs]) for name in ('ap', 'ap50')]
-        minutes = statistics.mean(run['seconds'] for run in runs) / 60
-        lines.append([setting, head, *aps, f'{minutes:.1f}', str(len(runs))])
+        lines.append([setting, head, *aps, f'{mean(runs, "seconds") / 60:.1f}', str(len(runs))])
     return lines
+
+
+def mean(runs: Iterable[dict[str, Any]], name: str) -> float:
+    """The mean of a value over runs."""
+    return statistics.mean(run[name] for run in runs)
 
 
 def main() -> None:
