@@ -42,7 +42,7 @@ def _range(versions: set[str]) -> str:
 
 def badge(name: str, value: str, color: str) -> str:
     """One badge, its text fitted to a width that does not depend on the font."""
-    name_width, value_width = (round(6.6 * len(text)) for text in (name, value))
+    name_width, value_width = (round(sum(8 if char.isupper() else 6.4 for char in text)) for text in (name, value))
     left, right = name_width + 12, value_width + 12
     return SVG.format(
         name=name,
