@@ -4,7 +4,9 @@ import dataclasses
 import re
 import runpy
 
+import matplotlib as mpl
 import pytest
+from matplotlib import pyplot as plt
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import Registry
@@ -72,6 +74,18 @@ def test_badges_state_the_facts():
     named = re.findall(r'docs/images/badges/(\w+\.svg)', (ROOT / 'README.md').read_text())
     assert sorted(named) == sorted(drawn)
     assert not (ROOT / 'benchmarks/results/gpu/gpu_report.json').exists() or 'not measured' not in drawn['cuda.svg']
+
+
+def test_figures_are_drawn_from_the_package(tmp_path):
+    names = ['radius_figure', 'tags_figure', 'prior_figure']
+    with mpl.rc_context():
+        figures = runpy.run_path(str(ROOT / 'docs/site/figures.py'))
+        for name in names:
+            figures[name].__globals__['IMAGES'] = tmp_path
+            figures[name]()
+    plt.close('all')
+    drawn = sorted(path.name for path in tmp_path.iterdir())
+    assert len(drawn) == len(names) and all((ROOT / 'docs/images' / name).exists() for name in drawn)
 
 
 def section(page, heading):
