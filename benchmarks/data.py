@@ -94,7 +94,7 @@ def transforms_row(name: str, images: list[dict[str, Any]]) -> dict[str, Any]:
 
     side = timed(load, torch.device('cpu'))
     side['images_per_s'] = IMAGES / side['median_ms'] * 1e3
-    note = f'{side["images_per_s"]:.0f} images/s a worker'
+    note = f'{side["images_per_s"]:.0f} images/s per worker'
     return {'what': 'training transforms', 'size': Path(name).stem, 'ours': side, 'note': note}
 
 

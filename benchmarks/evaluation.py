@@ -81,7 +81,7 @@ def measured(metric: Any, size: tuple[int, int], results: list[Any], once: bool 
 
 def row(name: str, size: tuple[int, int], **sides: Any) -> dict[str, Any]:
     """A metric of either package."""
-    return {'what': name, 'size': f'{size[0]} images, {size[1]} classes, {DETECTIONS} detections an image', **sides}
+    return {'what': name, 'size': f'{size[0]} images, {size[1]} classes, {DETECTIONS} detections per image', **sides}
 
 
 def rows(_: torch.device) -> Iterator[dict[str, Any]]:
@@ -98,4 +98,4 @@ def rows(_: torch.device) -> Iterator[dict[str, Any]]:
         mmdet = measured(MMDetCocoMetric(**options), COCO, results)
         yield row('CocoMetric', COCO, ours=ours, mmdet=mmdet, ratio=mmdet['median_ms'] / ours['median_ms'])
     options, results = voc_results()
-    yield row('VOCMetric', VOC, ours=measured(VOCMetric(**options), VOC, results), note="mmdet's, as it is")
+    yield row('VOCMetric', VOC, ours=measured(VOCMetric(**options), VOC, results), note="mmdet's, unchanged")

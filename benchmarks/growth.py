@@ -58,7 +58,7 @@ def rows(device: torch.device) -> Iterator[dict[str, Any]]:
     draw(found, device)
     for what, unit, amounts, scene in (
         ('CenterNet, batch', 'images', BATCHES, lambda images: centernet_scene(images, 20, device)),
-        ('CenterNet, map', 'cells a side', CELLS, lambda cells: centernet_scene(2, 20, device, cells)),
+        ('CenterNet, map', 'cells per side', CELLS, lambda cells: centernet_scene(2, 20, device, cells)),
     ):
         yield from series(what, unit, amounts, scene, center, device, probability=True)
 

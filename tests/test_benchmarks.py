@@ -13,7 +13,19 @@ FOLDER = configs_root().parent / 'benchmarks'
 if not FOLDER.is_dir():
     pytest.skip('benchmarks are in the repository, not in the wheel', allow_module_level=True)
 
-from benchmarks import comparison, comparison_plot, contract, deploy, goals, gpu, growth, heads, scenes, yolo  # noqa: E402
+from benchmarks import (  # noqa: E402
+    comparison,
+    comparison_plot,
+    contract,
+    deploy,
+    goals,
+    gpu,
+    growth,
+    heads,
+    scenes,
+    templates,
+    yolo,
+)
 
 CPU = torch.device('cpu')
 RESULTS = sorted(FOLDER.glob('results/*.json'))
@@ -81,6 +93,24 @@ def test_table_of_the_comparison_of_heads():
 def test_table_of_the_settings_of_the_keypoint_heads():
     rows = comparison.stored(FOLDER / 'results/settings_cpu.jsonl')
     require_table('benchmarks.md', 'settings', ['setting', *comparison.COLUMNS[1:]], comparison.table(rows))
+
+
+def test_table_of_the_settings_of_the_templates():
+    rows = comparison.stored(FOLDER / 'results/templates_cpu.jsonl')
+    require_table('benchmarks.md', 'templates', templates.COLUMNS, templates.table(rows))
+
+
+def test_the_default_of_a_head_comes_before_its_other_settings():
+    runs = [('b', 'x', 0.2), ('b', 'default', 0.1), ('a', 'y', 0.3), ('b', 'z', 0.4), ('a', 'default', 0.1)]
+    rows = [{'head': head, 'data': name, 'ap': ap, 'ap50': 0.5, 'seconds': 90} for head, name, ap in runs]
+    assert [line[:3] for line in templates.table(rows)] == [
+        ['default', 'a', '10.0'],
+        ['y', 'a', '30.0'],
+        ['default', 'b', '10.0'],
+        ['z', 'b', '40.0'],
+        ['x', 'b', '20.0'],
+    ]
+    assert templates.table(rows)[0][3:] == ['50.0', '1.5', '1']
 
 
 def test_runs_of_a_head_are_summed_up_in_one_line_best_first():

@@ -3,8 +3,12 @@
 import argparse
 import contextlib
 import io
+import os
 import re
 import shlex
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,19 +19,23 @@ from mmengine.config import Config
 from PIL import Image
 
 import mmdet_kpheads
-from mmdet_kpheads import compat
+from mmdet_kpheads import compat, deploy
 from mmdet_kpheads.compat.config_bases import configs_root
 from mmdet_kpheads_cli import parsers
 from tests.compat.processes import ROOT, call
 from tests.training import fcos_arguments_warn
 
-PAGES = sorted([ROOT / 'README.md', *ROOT.glob('docs/*.md')])
-BLOCK = re.compile(r'^```(\w*)\n(.*?)^```', re.MULTILINE | re.DOTALL)
+PAGES = sorted(
+    [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', ROOT / 'benchmarks/README.md', *ROOT.glob('docs/**/*.md')]
+)
+BLOCK = re.compile(r'^(`{3,})(\w*)\n(.*?)^\1$', re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r'(^ *|`)(mmdet-kpheads|python tools/\w+\.py) ([^\n`#]*)', re.MULTILINE)
 
 
 # by tests/deploy, tests/cli/test_predict.py and tests/report, with what they need
-TESTED_ELSEWHERE = ('OnnxDetector', 'supervision', 'sv.InferenceSlicer', 'write_report')
+TESTED_ELSEWHERE = ('OnnxDetector', 'openvino', 'supervision', 'write_report')
+RUNTIME = Path(deploy.__file__).parent
+OTHERS = ('cd', 'git', 'sysctl', 'tensorboard', 'trtexec')  # programs that this project neither has nor installs
 
 
 class Block(NamedTuple):
@@ -36,15 +44,18 @@ class Block(NamedTuple):
     whole: bool = True
 
 
-def blocks_of(language):
+def blocks_of(*languages):
     return [
-        Block(path.name, text) for path in PAGES for found, text in BLOCK.findall(path.read_text()) if found == language
+        Block(str(path.relative_to(ROOT)), text)
+        for path in PAGES
+        for _, found, text in BLOCK.findall(path.read_text())
+        if found in languages
     ]
 
 
 def commands():
     found = [
-        Block(path.name, f'{call} {rest}'.strip(), whole=before != '`')
+        Block(str(path.relative_to(ROOT)), f'{call} {rest}'.strip(), whole=before != '`')
         for path in PAGES
         for before, call, rest in COMMAND.findall(path.read_text())
     ]
@@ -150,6 +161,55 @@ def test_commands_exist_with_their_options(block):
         assert options <= set(parser._option_string_actions)
 
 
+def test_every_block_is_code_that_is_checked_or_marked_as_text():
+    for path in PAGES:
+        text = path.read_text()
+        assert {language for _, language, _ in BLOCK.findall(text)} <= {'', 'python', 'text'}, path
+        assert not re.search(r'\n\n {4}\S', BLOCK.sub('', text)), f'{path}: an indented block; use a fence'
+
+
+SHELL = [
+    Block(block.page, command.strip())
+    for block in blocks_of('')
+    for line in block.text.splitlines()
+    for command in re.sub(r'(^|  +)#.*', '', line).split(' && ')
+    if command.strip() and not command.startswith('mmdet-kpheads ')
+]
+
+
+@pytest.mark.parametrize('block', SHELL, ids=lambda block: f'{block.page}: {block.text}')
+def test_other_commands_name_what_exists(block):
+    """Scripts, modules, targets, extras and configs."""
+    words = shlex.split(re.sub(r'^\w+=\$\((.*)\)$', r'\1', block.text))
+    while re.match(r'[A-Z_]+=', words[0]):
+        del words[0]
+    program, *arguments = words
+    if program == 'pip':
+        named = re.findall(r'\[([\w,]+)\]', block.text)
+        extras = set(metadata.metadata('mmdet_kpheads').get_all('Provides-Extra') or [])
+        assert {extra for names in named for extra in names.split(',')} <= extras
+    elif arguments and arguments[0] == '-c':
+        assert program == 'python' and compile(arguments[1], block.page, 'exec')
+    elif program in ('python', 'torchrun'):
+        module = arguments[arguments.index('-m') + 1] if '-m' in arguments else None
+        file = next((word for word in arguments if word.endswith('.py')), '')
+        assert find_spec(module) if module else (ROOT / file).exists() or (RUNTIME / file).exists()
+    elif program == 'make':
+        assert re.search(rf'^{arguments[0]}:', (ROOT / 'Makefile').read_text(), re.MULTILINE)
+    elif program.startswith('tools/'):
+        assert os.access(ROOT / program, os.X_OK)
+        configs = [word for word in arguments if '/' in word and word.endswith('.py')]
+        assert all((configs_root() / config).exists() for config in configs)
+    else:
+        assert program in OTHERS
+
+
+def test_modules_that_a_page_runs_exist():
+    modules = {name for path in PAGES for name in re.findall(r'python -m ([\w.]+)', path.read_text())}
+    assert modules > {'benchmarks.comparison', 'mmdet_kpheads.run'}
+    assert all(find_spec(module) for module in modules), modules
+
+
 SHORTER = {
     '--num-train 500 --num-val 100': '--num-train 24 --num-val 8',
     '--epochs 10': '--epochs 1',
@@ -165,7 +225,7 @@ def test_the_first_detector_as_typed(tmp_path):
         assert long in text
         text = text.replace(long, short)
     lines = [
-        line for _, block in BLOCK.findall(text) for line in block.splitlines() if line.startswith('mmdet-kpheads')
+        line for _, _, block in BLOCK.findall(text) for line in block.splitlines() if line.startswith('mmdet-kpheads')
     ]
     assert len(lines) > 5
     for line in lines:

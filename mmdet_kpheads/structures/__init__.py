@@ -1,4 +1,4 @@
-"""What flows between the rooms of the package, as named tuples of tensors."""
+"""What flows between the layers of the package, as named tuples of tensors."""
 
 from .detections import Detections
 from .geometry import GridPyramid, MapGeometry

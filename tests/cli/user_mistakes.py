@@ -310,7 +310,7 @@ CONFIGS = (
     train(
         'val_dataloader = None',
         'config has no ...: set all of val_dataloader, val_cfg, val_evaluator, or set all to None',
-        'a validation without a data set',
+        'a validation without a dataset',
         'set the three keys to None to train without validation',
     ),
     option(
@@ -390,7 +390,7 @@ MODELS = (
     train(
         'model = dict(bbox_head=dict(num_classes=3))',
         'classes do not agree: ... Define them once: num_classes = len(classes)',
-        'head and data set have different classes',
+        'head and dataset have different classes',
         "write them once; a single class is a tuple, `('ship',)`",
     ),
     train(
@@ -530,13 +530,13 @@ DATA = (
     data(
         "type='XMLDataset'",
         'data_prefix of the dataset of ... has no ...: set it, if only to an empty text',
-        'a VOC data set needs `sub_data_root`, a COCO data set `img`',
+        'a VOC dataset needs `sub_data_root`, a COCO dataset `img`',
         "`data_prefix=dict(sub_data_root='VOC2007/')`",
     ),
     train(
         'train_dataloader = dict(dataset=None)',
         'a dataset must be a dict, but is ...',
-        'a loader without a data set',
+        'a loader without a dataset',
         'define `dataset`',
     ),
     data(
@@ -561,7 +561,7 @@ DATA = (
         'check-dataset own.py',
         "train_dataloader = dict(dataset=dict(_delete_=True, type='LVISV1Dataset'))",
         '... has no COCO or VOC dataset in ...',
-        'a data set of another format',
+        'a dataset of another format',
         'only these two are checked',
     ),
     Mistake('init --data nowhere', 'dataset folder not found: ...', 'a folder that does not exist', 'check the path'),

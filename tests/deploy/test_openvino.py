@@ -1,5 +1,9 @@
 """OpenVINO computes what ONNX Runtime computes of an exported file; optional, skipped where it is not installed."""
 
+import re
+import shutil
+
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -7,6 +11,7 @@ from mmengine.structures import InstanceData
 
 from mmdet_kpheads.deploy import OnnxDetector
 from mmdet_kpheads.deploy.verification import difference
+from tests.compat.processes import ROOT
 from tests.deploy.conftest import HEADS, SIZE
 
 
@@ -24,3 +29,16 @@ def test_openvino_agrees_with_onnx_runtime(head, exported):
         expected = InstanceData(**{name: torch.from_numpy(values) for name, values in parts.items()})
         seen = difference(expected, *others)
         assert seen.expected >= 5 and not seen.unpaired, str(seen)
+
+
+def test_the_detector_of_the_page_finds_what_onnx_runtime_finds(exported, tmp_path, monkeypatch):
+    pytest.importorskip('openvino')
+    (block,) = re.findall(r'```python\n(import openvino\n.*?)```', (ROOT / 'docs/export.md').read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(exported('centernet'), 'model.onnx')
+    cv2.imwrite('image.jpg', np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), np.uint8))
+    values: dict = {}
+    exec(block.replace('0.3', '0.0'), values)
+    expected = OnnxDetector('model.onnx')('image.jpg')
+    assert len(expected.names) >= 5 and values['names'] == expected.names
+    np.testing.assert_allclose(values['boxes'], expected.boxes, atol=1e-2)
