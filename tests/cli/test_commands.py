@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import runpy
 import subprocess
 import sys
@@ -22,7 +23,7 @@ import mmdet_kpheads
 from mmdet_kpheads.cli import check_dataset, demo, make_digits, show_assignment, speed, test, train
 from mmdet_kpheads.compat.config_bases import configs_root
 from mmdet_kpheads.data.annotations import AnnotatedImage
-from mmdet_kpheads.data.digits import CLASSES
+from mmdet_kpheads.data.digits import CLASSES, IMAGE_FOLDER
 from mmdet_kpheads.errors import InputError
 from mmdet_kpheads.optim import precision
 from mmdet_kpheads.registry import HOOKS, METRICS
@@ -402,6 +403,18 @@ def test_check_dataset_fails_on_what_cannot_be_trained(capsys):
     assert 'ERROR: class names differ (1)' in capsys.readouterr().out
 
 
+def test_check_dataset_opens_the_images_unless_told_not_to(capsys):
+    path = Path('data/digits', IMAGE_FOLDER, 'train_00001.jpg')
+    content = path.read_bytes()
+    try:
+        path.write_bytes(content[: len(content) // 2])
+        assert check_dataset.main([CONFIG]) == 1
+        assert f'{path}: cv2 cannot decode it' in capsys.readouterr().out
+        assert check_dataset.main([CONFIG, '--skip-images']) == 0
+    finally:
+        path.write_bytes(content)
+
+
 def test_gradient_accumulation_and_ema_with_fast(monkeypatch):
     """Both are mmengine's and enabled by config alone; the EMA weights are saved and tested; all in float32."""
     bfloat16_is_native(monkeypatch, True)
@@ -426,6 +439,36 @@ def test_other_heads_train_and_test(head):
     trained, all_boxes = (Path(work_dir) / 'last_checkpoint').read_text(), 'model.test_cfg.score_thr=0.0'
     test.main([config, trained, '--work-dir', f'tested_{head}', '--cfg-options', all_boxes])
     assert 'coco/bbox_mAP_50' in figures(f'tested_{head}')
+
+
+@pytest.mark.parametrize('head', ['centernet', 'cornernet', 'autoassign'])
+def test_a_loss_that_is_not_finite_is_one_line_with_its_images(head, capfd):
+    options = ['--cfg-options', *SHORT, 'optim_wrapper.optimizer.lr=1e30', 'param_scheduler=None']
+    assert subcommands.main(['train', f'demo/{head}_digits.py', '--work-dir', f'diverged_{head}', *options]) == 3
+    (line,) = capfd.readouterr().err.splitlines()
+    image = r'\S*train_\d+\.jpg'
+    cause = rf'loss, \w.* not finite at iteration 2, images {image}(, {image}){{3}}'
+    assert re.fullmatch(f'error: {cause}; no checkpoint was saved', line)
+    assert not list(Path(f'diverged_{head}').rglob('*.pth'))
+
+
+@pytest.mark.slow
+def test_a_limit_on_the_size_of_files_is_one_line_with_the_last_good_checkpoint():
+    options = ['--work-dir', 'limited', '--cfg-options', *SHORT[1:]]
+    train.main([CONFIG, *options, 'train_cfg.max_epochs=1'])
+    size = Path('limited/epoch_1.pth').stat().st_size // 2
+    seen = subprocess.run(
+        [sys.executable, '-m', 'mmdet_kpheads', 'train', CONFIG, '--resume', *options, 'train_cfg.max_epochs=2'],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
+        env=os.environ | {'PYTHONPATH': str(TOOLS.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert seen.returncode == 3 and 'Traceback' not in seen.stdout + seen.stderr, seen.stderr[-3000:]
+    reason, checkpoint = r'OSError: \[Errno 27\] File too large: .*', r'limited/epoch_1\.pth'
+    assert re.search(rf'^error: {reason}; last good checkpoint: {checkpoint}; go on with --resume$', seen.stderr, re.M)
+    assert sorted(path.name for path in Path('limited').glob('*.pth*')) == ['epoch_1.pth']  # and nothing half written
 
 
 @pytest.mark.filterwarnings('always::mmdet_kpheads.errors.KpheadsWarning')
