@@ -387,6 +387,22 @@ def test_check_dataset_counts_and_draws(capsys):
         assert heat[..., 2].max() > boxes[..., 2].mean() and abs(boxes.astype(int) - heat.astype(int)).mean() > 5
 
 
+@pytest.mark.parametrize('options', [(), ('--skip-images',)])
+def test_check_dataset_draws_no_image_of_an_absurd_size(options, capsys, tmp_path):
+    path = Path('data/digits/annotations/train.json')
+    content = path.read_text()
+    wrong = json.loads(content)
+    wrong['images'][0].update(width=10**9)
+    wrong['images'][1].update(width=10**6, height=10**6)
+    try:
+        path.write_text(json.dumps(wrong))
+        assert check_dataset.main([CONFIG, '--show-dir', str(tmp_path), *options]) == 1
+    finally:
+        path.write_text(content)
+    assert 'image 1: 1000000000' in capsys.readouterr().out
+    assert sorted(path.stem for path in tmp_path.iterdir()) == [f'train_{number:05d}' for number in range(2, 8)]
+
+
 def test_target_map_is_one_at_each_center_and_follows_the_size():
     image = AnnotatedImage(
         Path('x.jpg'), (64, 32), [[8, 8, 24, 24], [40, 4, 56, 20], [float('nan'), 0, 1, 1]], list('abc')
