@@ -126,13 +126,16 @@ def is_default(lines: list[str], arguments: Iterable[str]) -> bool:
 
     An argument may carry the function that it belongs to, as in ``zip.strict``.
     """
+    if len(lines) > 2:
+        return False
+    before, after = (line[2:] for line in (*lines, '+ ')[:2])  # an argument on a line of its own leaves nothing
     for argument in arguments:
         function, _, name = argument.rpartition('.')
-        if function and f'{function}(' not in lines[0]:
+        if function and f'{function}(' not in before:
             continue
-        without = re.compile(rf',? *{name}=[^,()]*')
-        before, after = (without.sub('', line[2:]).replace(', )', ')') for line in (lines[0], lines[-1]))
-        if before == after and not re.search(rf'{name}=-?[\dT]', lines[-1]):
+        without = re.compile(rf',? *\b{name}=[^,()]*')
+        kept, left = (without.sub('', line).replace(', )', ')').strip(', ') for line in (before, after))
+        if kept == left and not re.search(rf'\b{name}=[-+]?[\dT]', after):
             return True
     return False
 

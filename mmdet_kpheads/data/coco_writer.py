@@ -34,5 +34,6 @@ def coco_dict(images: Sequence[AnnotatedImage], classes: Sequence[str], folder: 
                     'iscrowd': int(crowd),
                 }
             )
-    categories = [{'id': number, 'name': name} for name, number in ids.items()]
+    # Each class is its own group; mmdet's coco_error_analysis.py reads the key.
+    categories = [{'id': number, 'name': name, 'supercategory': name} for name, number in ids.items()]
     return {'images': entries, 'annotations': annotations, 'categories': categories}

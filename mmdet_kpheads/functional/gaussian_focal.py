@@ -53,7 +53,7 @@ def gaussian_focal_loss(
     cell_weight = torch.where(keypoint, pos_weight, neg_weight * power(1 - widened(target), gamma))
     if weight is not None:
         cell_weight = cell_weight * weight
-    return cell_weight * power(z.sigmoid(), alpha) * F.softplus(z)
+    return cell_weight.to(z.dtype) * power(z.sigmoid(), alpha) * F.softplus(z)
 
 
 def gaussian_focal_sum(

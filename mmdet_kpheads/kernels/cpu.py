@@ -121,8 +121,8 @@ class _FocalSum(torch.autograd.Function):
             z, slope = widened(logits[block]), gradient[block]
             total += _background(z, alpha, neg_weight * factor, block_weight, slope, scratch.like(z))
 
-        cell_weight = None if weight is None else weight.expand(logits.shape).take(index).to(dtype)
-        z, value = logits.take(index).to(dtype).requires_grad_(wants_gradient), value.to(dtype)
+        cell_weight = None if weight is None else weight.expand(logits.shape).take(index)
+        z = logits.take(index).to(dtype).requires_grad_(wants_gradient)
         options = alpha, gamma, pos_weight, neg_weight
         background = gaussian_focal_loss(z.detach(), torch.zeros_like(value), cell_weight, *options).sum() * factor
         with torch.enable_grad():
@@ -185,8 +185,8 @@ def nonzero_gaussians(gaussians: Gaussians, scratch: Tensor) -> tuple[Tensor, Te
     index, value = (torch.cat(part) for part in zip(*parts, strict=True))
     heatmap, value = scratch.view(-1), value.to(scratch.dtype)
     value = heatmap.index_fill_(0, index, 0).scatter_reduce_(0, index, value, 'amax').index_select(0, index)
-    last = heatmap.view(torch.int64 if heatmap.dtype == torch.float64 else torch.int32)  # the same memory
-    number = torch.arange(len(index), dtype=last.dtype)
+    last = heatmap.view(torch.int32)  # the same memory
+    number = torch.arange(len(index), dtype=torch.int32)
     last.scatter_(0, index, number)  # of the windows that share a cell one is the last
     once = (last.index_select(0, index) == number).nonzero()[:, 0]
     return index.index_select(0, once), value.index_select(0, once)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import runpy
 import subprocess
 import sys
@@ -23,7 +24,7 @@ import mmdet_kpheads
 from mmdet_kpheads.cli import check_dataset, demo, make_digits, show_assignment, speed, test, train
 from mmdet_kpheads.compat.config_bases import configs_root
 from mmdet_kpheads.data.annotations import AnnotatedImage
-from mmdet_kpheads.data.digits import CLASSES
+from mmdet_kpheads.data.digits import CLASSES, IMAGE_FOLDER
 from mmdet_kpheads.errors import InputError
 from mmdet_kpheads.optim import precision
 from mmdet_kpheads.registry import HOOKS, METRICS
@@ -391,6 +392,22 @@ def test_check_dataset_counts_and_draws(capsys):
         assert heat[..., 2].max() > boxes[..., 2].mean() and abs(boxes.astype(int) - heat.astype(int)).mean() > 5
 
 
+@pytest.mark.parametrize('options', [(), ('--skip-images',)])
+def test_check_dataset_draws_no_image_of_an_absurd_size(options, capsys, tmp_path):
+    path = Path('data/digits/annotations/train.json')
+    content = path.read_text()
+    wrong = json.loads(content)
+    wrong['images'][0].update(width=10**9)
+    wrong['images'][1].update(width=10**6, height=10**6)
+    try:
+        path.write_text(json.dumps(wrong))
+        assert check_dataset.main([CONFIG, '--show-dir', str(tmp_path), *options]) == 1
+    finally:
+        path.write_text(content)
+    assert 'image 1: 1000000000' in capsys.readouterr().out
+    assert sorted(path.stem for path in tmp_path.iterdir()) == [f'train_{number:05d}' for number in range(2, 8)]
+
+
 def test_target_map_is_one_at_each_center_and_follows_the_size():
     image = AnnotatedImage(
         Path('x.jpg'), (64, 32), [[8, 8, 24, 24], [40, 4, 56, 20], [float('nan'), 0, 1, 1]], list('abc')
@@ -405,6 +422,18 @@ def test_target_map_is_one_at_each_center_and_follows_the_size():
 def test_check_dataset_fails_on_what_cannot_be_trained(capsys):
     assert check_dataset.main([CONFIG, *data_option('metainfo.classes', 'nil,one')]) == 1
     assert 'ERROR: class names differ (1)' in capsys.readouterr().out
+
+
+def test_check_dataset_opens_the_images_unless_told_not_to(capsys):
+    path = Path('data/digits', IMAGE_FOLDER, 'train_00001.jpg')
+    content = path.read_bytes()
+    try:
+        path.write_bytes(content[: len(content) // 2])
+        assert check_dataset.main([CONFIG]) == 1
+        assert f'{path}: cv2 cannot decode it' in capsys.readouterr().out
+        assert check_dataset.main([CONFIG, '--skip-images']) == 0
+    finally:
+        path.write_bytes(content)
 
 
 def test_gradient_accumulation_and_ema_with_fast(monkeypatch):
@@ -431,6 +460,36 @@ def test_other_heads_train_and_test(head):
     trained, all_boxes = (Path(work_dir) / 'last_checkpoint').read_text(), 'model.test_cfg.score_thr=0.0'
     test.main([config, trained, '--work-dir', f'tested_{head}', '--cfg-options', all_boxes])
     assert 'coco/bbox_mAP_50' in figures(f'tested_{head}')
+
+
+@pytest.mark.parametrize('head', ['centernet', 'cornernet', 'autoassign'])
+def test_a_loss_that_is_not_finite_is_one_line_with_its_images(head, capfd):
+    options = ['--cfg-options', *SHORT, 'optim_wrapper.optimizer.lr=1e30', 'param_scheduler=None']
+    assert subcommands.main(['train', f'demo/{head}_digits.py', '--work-dir', f'diverged_{head}', *options]) == 3
+    (line,) = capfd.readouterr().err.splitlines()
+    image = r'\S*train_\d+\.jpg'
+    cause = rf'loss, \w.* not finite at iteration 2, images {image}(, {image}){{3}}'
+    assert re.fullmatch(f'error: {cause}; no checkpoint was saved', line)
+    assert not list(Path(f'diverged_{head}').rglob('*.pth'))
+
+
+@pytest.mark.slow
+def test_a_limit_on_the_size_of_files_is_one_line_with_the_last_good_checkpoint():
+    options = ['--work-dir', 'limited', '--cfg-options', *SHORT[1:]]
+    train.main([CONFIG, *options, 'train_cfg.max_epochs=1'])
+    size = Path('limited/epoch_1.pth').stat().st_size // 2
+    seen = subprocess.run(
+        [sys.executable, '-m', 'mmdet_kpheads', 'train', CONFIG, '--resume', *options, 'train_cfg.max_epochs=2'],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
+        env=os.environ | {'PYTHONPATH': str(TOOLS.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert seen.returncode == 3 and 'Traceback' not in seen.stdout + seen.stderr, seen.stderr[-3000:]
+    reason, checkpoint = r'OSError: \[Errno 27\] File too large: .*', r'limited/epoch_1\.pth'
+    assert re.search(rf'^error: {reason}; last good checkpoint: {checkpoint}; go on with --resume$', seen.stderr, re.M)
+    assert sorted(path.name for path in Path('limited').glob('*.pth*')) == ['epoch_1.pth']  # and nothing half written
 
 
 @pytest.mark.filterwarnings('always::mmdet_kpheads.errors.KpheadsWarning')

@@ -187,6 +187,12 @@ ARGUMENTS = (
     Mistake('export centernet.py good.pth --out file/model.onnx --size 64 64', A_FILE, '', ''),
     Mistake('init --data data/digits --out file/own.py', A_FILE, '', ''),
     Mistake('check-dataset centernet.py --show-dir file', A_FILE, '', ''),
+    Mistake(
+        'check-dataset centernet.py --stride 0',
+        'argument ...: must be at least ..., but is ...; see ... --help',
+        '',
+        '',
+    ),
     Mistake('convert centernet.py good.pth file/out.pth', A_FILE, '', ''),
     Mistake('show-assignment autoassign.py autoassign.pth --out file', A_FILE, '', ''),
     Mistake('make-digits file', A_FILE, '', ''),

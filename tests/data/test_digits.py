@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from mmdet.registry import DATASETS
+from pycocotools.coco import COCO
 
 from mmdet_kpheads.data import digits
 
@@ -50,6 +51,13 @@ def test_boxes_are_inside_the_image_and_have_area(folder, split):
         assert min(x, y) >= 0 and min(width, height) > 4
         assert x + width <= image_width and y + height <= image_height
     assert {annotation['image_id'] for annotation in content['annotations']} == set(sizes)
+
+
+def test_each_class_is_its_own_supercategory(folder):
+    """Upstream's coco_error_analysis.py looks for the classes of the same one."""
+    found = COCO(folder / 'annotations/train.json')
+    for category in found.loadCats(found.getCatIds()):
+        assert found.getCatIds(supNms=[category['supercategory']]) == [category['id']]
 
 
 def test_box_is_tight_around_the_ink():

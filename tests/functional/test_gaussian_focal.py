@@ -92,6 +92,7 @@ def test_weight_and_target_of_double_precision_leave_the_loss_in_single(backend)
     slow = LOGITS.clone().requires_grad_()
     expected = gaussian_focal_loss(slow, TARGETS.double(), TARGETS.double() + 1).sum()
     expected.backward()
+    assert loss.dtype == logits.grad.dtype == torch.float32
     torch.testing.assert_close(loss.double(), expected, rtol=1e-6, atol=0)
     torch.testing.assert_close(logits.grad.double(), slow.grad, rtol=1e-5, atol=1e-6)
 

@@ -363,8 +363,13 @@ def test_a_loss_is_not_called_at_build_but_its_signature_is_checked():
     assert isinstance(head.loss_bbox, Picky)
     assert isinstance(AutoAssignHead(3, 32, loss_bbox=own).loss_bbox, Picky)
     for argument in ('loss_center_heatmap', 'loss_wh', 'loss_offset', 'loss_bbox'):
-        with pytest.raises(TypeError, match=rf'{argument}: cannot use OneArgument: .* called as loss\(pred, target'):
+        with pytest.raises(TypeError, match=rf'^{argument}: cannot use OneArgument: .* called as loss\(pred, target'):
             CenterNetHead(4, 4, 3, **{argument: dict(type=OneArgument)})
+    for argument, first in (('loss_heatmap', 'pred'), ('loss_offset', 'pred'), ('loss_embedding', 'tags')):
+        with pytest.raises(TypeError, match=rf'^{argument}: cannot use OneArgument: .* called as loss\({first}, '):
+            CornerNetHead(3, 4, 1, **{argument: dict(type=OneArgument)})
+    with pytest.raises(TypeError, match=r'^loss_bbox: cannot use OneArgument'):
+        AutoAssignHead(3, 32, loss_bbox=dict(type=OneArgument))
 
 
 class WrongShape(Picky):
