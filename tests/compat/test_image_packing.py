@@ -1,10 +1,13 @@
 """Images are packed faster, and as mmdet packs them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from mmdet.datasets.transforms import PackDetInputs
 from mmengine.config import Config
+from mmengine.hooks import Hook
 
 from mmdet_kpheads.cli import running
 from mmdet_kpheads.compat import image_packing
@@ -80,6 +83,8 @@ def test_an_image_is_split_by_opencv_after_installation(monkeypatch):
 
 def test_a_runner_packs_with_it(monkeypatch):
     monkeypatch.setattr(PackDetInputs, 'transform', lambda self, results: results)
-    monkeypatch.setattr(running.Runner, 'from_cfg', lambda cfg: cfg)
+    hooks: list[Hook] = []
+    monkeypatch.setattr(running.Runner, 'from_cfg', lambda cfg: SimpleNamespace(register_hook=hooks.append))
     running.build_runner(Config())
+    assert [type(hook) for hook in hooks] == [running.ForgetAnnotations]
     assert PackDetInputs.transform.__wrapped__(None, 'unchanged') == 'unchanged'
