@@ -67,7 +67,9 @@ def rows_of(name):
     return json.loads((FOLDER / f'results/{name}_cpu.json').read_text())['rows']
 
 
-@pytest.mark.parametrize('name', ['heads', 'growth', 'steps', 'parts', 'kernels', 'data', 'compiled', 'startup'])
+@pytest.mark.parametrize(
+    'name', ['heads', 'growth', 'steps', 'parts', 'kernels', 'data', 'compiled', 'startup', 'jobs']
+)
 def test_tables_of_the_docs_are_the_stored_results(name):
     header, *rows = contract.cells(rows_of(name))
     require_table('benchmarks.md', name, header, rows)

@@ -2,7 +2,8 @@
 
 80 classes, 20 boxes per image; CenterNet and CornerNet 32 images of 512 x 512, AutoAssign 8 of 800 x 1088. The floor of
 the bytes is one reading of each map and one writing of its gradient: 176 MB for CenterNet and 348 MB for CornerNet in
-bf16, 99 MB for AutoAssign in fp32.
+bf16, 99 MB for AutoAssign in fp32. Compiled scenes differ between versions of torch: the bound is that of the
+costlier one, 2.13 or 2.14.
 """
 
 from typing import NamedTuple
@@ -32,18 +33,18 @@ BUDGETS = {
     'centernet decode bf16': Budget(84, 2631, 257, 0),
     'centernet decode bf16 compiled': Budget(7, 146, 46, 0),
     'centernet predict bf16': Budget(96, 2632, 257, 0, RESULTS),
-    'centernet loss bf16 compiled, 1000 boxes': Budget(61, 290, 92, 1),
+    'centernet loss bf16 compiled, 1000 boxes': Budget(63, 290, 92, 1),
     'cornernet loss fp32': Budget(550, 23090, 2110, 1),
     'cornernet step fp32': Budget(680, 102724, 12378, 1),
     'cornernet decode fp32': Budget(182, 8696, 514, 0),
     'cornernet predict fp32': Budget(191, 8700, 514, 0, RESULTS),
     'cornernet loss bf16': Budget(561, 24078, 2104, 1),
-    'cornernet loss bf16 compiled': Budget(86, 503, 178, 1),
+    'cornernet loss bf16 compiled': Budget(86, 505, 178, 1),
     'cornernet step bf16': Budget(691, 66042, 8312, 1),
     'cornernet decode bf16': Budget(190, 5324, 258, 0),
     'cornernet decode bf16 compiled': Budget(18, 304, 48, 0),
     'cornernet predict bf16': Budget(199, 5327, 258, 0, RESULTS),
-    'cornernet loss bf16 compiled, 1000 boxes': Budget(106, 614, 182, 1),
+    'cornernet loss bf16 compiled, 1000 boxes': Budget(108, 617, 182, 1),
     'autoassign loss fp32': Budget(590, 6297, 843, 1, PAIRS),
     'autoassign loss fp32 compiled': Budget(91, 436, 172, 1, PAIRS),
     'autoassign step fp32': Budget(1042, 26131, 3232, 1, PAIRS),
