@@ -66,7 +66,6 @@ class Job:
     target_s: float = float('inf')
     ap: float = 0.0
     end_s: float = 0.0
-    peak_mb: float = 0.0
 
 
 def run(command: list[str], folder: Path) -> Job:
@@ -91,10 +90,9 @@ def run(command: list[str], folder: Path) -> Job:
             job.ap = float(found[1])
             if job.ap >= TARGET_AP:
                 job.target_s = min(job.target_s, time.perf_counter() - start)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
+    if process.wait():
         raise RuntimeError(f'{" ".join(command)} failed:\n{"".join(tail)}')
-    job.end_s, job.peak_mb = time.perf_counter() - start, usage.ru_maxrss * 1024 / 1e6
+    job.end_s = time.perf_counter() - start
     return job
 
 
@@ -140,7 +138,7 @@ def compare(name: str, ours: Job, theirs: Job) -> Iterator[dict[str, Any]]:
     yield _row(f'{name}: a step', {key: side(step, images_per_s=BATCH / step) for key, step in steps.items()})
     if max(job.target_s for job in jobs.values()) < float('inf'):
         yield _row(f'{name}: to AP {TARGET_AP}', {key: side(job.target_s) for key, job in jobs.items()})
-    whole = {key: side(job.end_s, peak_mb=job.peak_mb, ap=job.ap) for key, job in jobs.items()}
+    whole = {key: side(job.end_s, ap=job.ap) for key, job in jobs.items()}
     yield _row(f'{name}: four epochs', whole)
 
 
