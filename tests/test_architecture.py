@@ -15,7 +15,7 @@ LAYERS = {
     'functional': set(),
     'ops': set(),
     'structures': {'backends', 'errors', 'functional'},
-    'kernels': {'functional', 'ops'},
+    'kernels': {'compat', 'functional', 'ops'},
     'targets': {'backends', 'functional', 'structures'},
     'losses': {'backends', 'functional', 'registry', 'structures', 'targets'},
     'decoding': {'backends', 'functional', 'structures'},

@@ -7,22 +7,24 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import Any, TextIO
 
-_parsed: dict[tuple[str, int, int], Any] | None = None  # by path, time of the last change and size; None: not shared
+Key = tuple[str, int, int]  # path, time of the last change, size
+_parsed: ContextVar[dict[Key, Any] | None] = ContextVar('_parsed', default=None)  # None: not shared
 
 
 def keep(path: str | os.PathLike[str], content: Any) -> None:
     """Keep what was parsed from a file, if annotations are shared now."""
-    if _parsed is not None:
-        _parsed[_key(path)] = content
+    if (parsed := _parsed.get()) is not None:
+        parsed[_key(path)] = content
 
 
 def forget() -> None:
     """Free what is kept: datasets and metrics are built."""
-    if _parsed is not None:
-        _parsed.clear()
+    if (parsed := _parsed.get()) is not None:
+        parsed.clear()
 
 
 @contextmanager
@@ -30,21 +32,21 @@ def sharing() -> Iterator[None]:
     """Let pycocotools take the files that are kept meanwhile."""
     from pycocotools import coco
 
-    global _parsed
-    before, original = _parsed, coco.json
-    _parsed, coco.json = {}, SimpleNamespace(load=_load)
+    token, original = _parsed.set({}), coco.json
+    coco.json = SimpleNamespace(load=_load)
     try:
         yield
     finally:
-        _parsed, coco.json = before, original
+        coco.json = original
+        _parsed.reset(token)
 
 
 def _load(file: TextIO) -> Any:
     """What a file holds, as ``json.load``."""
-    kept = (_parsed or {}).get(_key(file.name))
+    kept = (_parsed.get() or {}).get(_key(file.name))
     return json.load(file) if kept is None else kept
 
 
-def _key(path: str | os.PathLike[str]) -> tuple[str, int, int]:
+def _key(path: str | os.PathLike[str]) -> Key:
     status = os.stat(path)
     return os.path.realpath(path), status.st_mtime_ns, status.st_size

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.torch_version import TorchVersion
 
 from .. import ops
+from ..compat.torch_rules import CLAMP_STOPS_AT_ITS_BOUND
 from ..functional.autoassign import MIN_UNION_PX2
 from ..functional.distances import widened
 from ..functional.gaussian import Gaussians, draw, windows
@@ -32,7 +32,6 @@ from ..ops.corner_pool import corner_pool as reference_corner_pool
 
 BLOCK_CELLS = 1 << 19  # 2 MiB of float32, the fastest of 2^14 .. 2^20 on two cores
 LOG1P_LIMIT = 4.0  # above it softplus(z) = -log1p(-sigmoid(z)) loses more than 1e-6: sigmoid(z) is too close to 1
-CLAMP_STOPS_AT_ITS_BOUND = TorchVersion(torch.__version__) >= '2.14'  # there its slope is 0, and 1 in earlier versions
 NEAR_ONE = 0.9  # above it the difference 1 - q loses more than 1e-6
 ROWS_PER_PEAK = 8  # rows searched per wanted peak: a peak raises the rows beside it too
 

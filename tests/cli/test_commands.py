@@ -505,8 +505,8 @@ def test_a_warning_of_ours_reaches_the_terminal(capfd, monkeypatch):
 
 
 def test_what_autoassign_learned_is_drawn():
-    """Uses the checkpoint of the test above."""
-    trained = Path('work_dirs/autoassign_digits/last_checkpoint').read_text()
+    train.main(['demo/autoassign_digits.py', '--work-dir', 'learned', '--cfg-options', *SHORT])
+    trained = Path('learned/last_checkpoint').read_text()
     show_assignment.main(['demo/autoassign_digits.py', trained, '--image', '1', '--out', 'seen'])
     prior, weights = (cv2.imread(f'seen/{name}.png') for name in ('center_prior', 'positive_weights'))
     assert prior is not None and weights is not None
